@@ -1,0 +1,40 @@
+// The task queue: calling threads push records, one consumer thread per device makes the CANN calls in that order.
+//
+// Everything that must stay in order with operator launches (copies, event record and wait, callbacks) goes through it;
+// nothing calls a stream-ordered CANN function around it. The consumer never takes the GIL and never allocates from the
+// caching allocator. With TASK_QUEUE_ENABLE=0 or ASCEND_LAUNCH_BLOCKING=1 a push runs its action on the calling thread
+// (and, for the latter, synchronises the stream).
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstddef>
+#include <type_traits>
+
+namespace torch_npu::launch {
+
+// Runs on the consumer thread (device already set current there). An exception it raises becomes the device's pending
+// error, prefixed with the record's name, and is raised by the next drain() or check() on that device.
+using Action = void (*)(void* body);
+
+// Copies `bytes` of `body` (trivially copyable, at most 4 KiB) into the queue. `name` must outlive the record. Blocks while the queue is full.
+void push(c10::DeviceIndex device, const char* name, Action action, const void* body, size_t bytes);
+
+// push() for a trivially copyable callable: push(dev, "aclrtRecordEvent", [=] { ... });
+template <class F>
+void push(c10::DeviceIndex device, const char* name, F f) {
+  static_assert(std::is_trivially_copyable_v<F>, "records are copied by value and never destroyed");
+  push(device, name, [](void* body) { (*static_cast<F*>(body))(); }, &f, sizeof(F));
+}
+
+// Waits until the consumer of `device` has issued everything pushed so far (not until the device has run it), then
+// raises the pending error, if any.
+void drain(c10::DeviceIndex device);
+
+// drain() without raising: for destructors and allocator paths.
+void drain_nothrow(c10::DeviceIndex device) noexcept;
+
+// Drains and joins every consumer thread; later pushes run on the calling thread. Called once at interpreter exit.
+void shutdown() noexcept;
+
+}  // namespace torch_npu::launch
