@@ -9,6 +9,7 @@
 #include <c10/core/Device.h>
 
 #include <cstddef>
+#include <initializer_list>
 #include <type_traits>
 
 namespace torch_npu::launch {
@@ -17,15 +18,24 @@ namespace torch_npu::launch {
 // error, prefixed with the record's name, and is raised by the next drain() or check() on that device.
 using Action = void (*)(void* body);
 
-// Copies `bytes` of `body` (trivially copyable, at most 4 KiB) into the queue. `name` must outlive the record. Blocks while the queue is full.
-void push(c10::DeviceIndex device, const char* name, Action action, const void* body, size_t bytes);
+struct Span {
+  const void* data;
+  size_t bytes;  // multiple of 8, except in the last span
+};
+
+// Copies the spans, one behind the other, into the queue; `action` gets the copy. `name` must outlive the record. Blocks
+// while the queue is full. Never raises the pending error of earlier records: see raise_pending().
+void push(c10::DeviceIndex device, const char* name, Action action, std::initializer_list<Span> body);
 
 // push() for a trivially copyable callable: push(dev, "aclrtRecordEvent", [=] { ... });
 template <class F>
 void push(c10::DeviceIndex device, const char* name, F f) {
   static_assert(std::is_trivially_copyable_v<F>, "records are copied by value and never destroyed");
-  push(device, name, [](void* body) { (*static_cast<F*>(body))(); }, &f, sizeof(F));
+  push(device, name, [](void* body) { (*static_cast<F*>(body))(); }, {{&f, sizeof(F)}});
 }
+
+// Raises the error that a record of `device` left behind, if any; it is raised once. An operator launch calls this first.
+void raise_pending(c10::DeviceIndex device);
 
 // Waits until the consumer of `device` has issued everything pushed so far (not until the device has run it), then
 // raises the pending error, if any.

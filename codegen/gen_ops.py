@@ -1,0 +1,461 @@
+"""Generate the adapter's operator kernels from ``csrc/ops/*.yaml``, ``abi/aclnn.csv`` and the installed torch's torchgen.
+
+    python codegen/gen_ops.py --out BUILD/gen/ops [--units N] [--list]
+
+A row names an ATen function (``base.overload``, the functional spelling where there is one) and says how it is computed:
+
+    abs:
+      aclnn: aclnnAbs(self, out)                # C++ expressions over the schema's argument names
+    add.Tensor:
+      aclnn: aclnnAdd(self, other, alpha, out)
+      cpu_scalar: {other: "aclnnAdds(self, other, alpha, out)"}   # used when that argument is a 0-dim CPU tensor
+    native_layer_norm:
+      outputs: {out: like(input), mean: ..., rstd: ...}           # only where ATen has no structured meta function
+      aclnn: aclnnLayerNorm(...)
+    silu_backward:
+      compose: return at::mul(...);             # a C++ body built of other operators
+
+Functional, in-place and ``out=`` variants all come from the one row. See docs/adding_an_operator.md.
+"""
+import argparse
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import torchgen
+import yaml
+from torchgen.api import cpp, dispatcher, meta, structured
+from torchgen.api.translate import translate
+from torchgen.api.types import DispatcherSignature
+from torchgen.context import native_function_manager
+from torchgen.gen import get_grouped_native_functions, parse_native_yaml
+from torchgen.model import NativeFunction, NativeFunctionsGroup, SchemaKind
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import abi_model  # noqa: E402
+
+OPS = Path(__file__).resolve().parent.parent / "csrc" / "ops"
+
+#: documented dtype name -> ScalarType
+DTYPES = {
+    "FLOAT": "Float", "FLOAT32": "Float", "FLOAT16": "Half", "BFLOAT16": "BFloat16", "DOUBLE": "Double", "INT8": "Char",
+    "INT16": "Short", "INT32": "Int", "INT64": "Long", "UINT8": "Byte", "UINT16": "UInt16", "UINT32": "UInt32",
+    "UINT64": "UInt64", "BOOL": "Bool", "COMPLEX32": "ComplexHalf", "COMPLEX64": "ComplexFloat",
+    "COMPLEX128": "ComplexDouble", "FLOAT8_E5M2": "Float8_e5m2", "FLOAT8_E4M3FN": "Float8_e4m3fn",
+    "FLOAT8_E4M3": "Float8_e4m3fn", "FLOAT8_E8M0": "Float8_e8m0fnu",
+}
+
+C_TYPES = {
+    "T": "void*", "L": "void*", "S": "void*", "Z": "void*", "I": "void*", "B": "void*", "F": "void*", "s": "void*",
+    "l": "int64_t", "i": "int32_t", "c": "int8_t", "b": "bool", "d": "double", "f": "float",
+}
+
+PACK = {
+    "T": "tensor", "L": "tensors", "S": "scalar", "Z": "scalars", "I": "ints", "B": "bools", "F": "floats",
+    "l": "integer", "i": "integer", "c": "integer", "b": "boolean", "d": "real", "f": "real", "s": "string",
+}
+
+
+class RowError(Exception):
+    pass
+
+
+@lru_cache
+def native_functions():
+    root = os.path.join(os.path.dirname(torchgen.__file__), "packaged", "ATen", "native")
+    return parse_native_yaml(f"{root}/native_functions.yaml", f"{root}/tags.yaml").native_functions
+
+
+@lru_cache
+def groups():
+    """ATen name (functional spelling, or the name itself) -> NativeFunctionsGroup or NativeFunction."""
+    out = {}
+    for g in get_grouped_native_functions(native_functions()):
+        if isinstance(g, NativeFunctionsGroup):
+            for f in g.functions():
+                out[str(f.func.name)] = g
+        else:
+            out[str(g.func.name)] = g
+    return out
+
+
+@dataclass
+class Call:
+    """``aclnnAdd(self, other, alpha, out)``"""
+    function: abi_model.AclnnOp
+    arguments: list
+
+    @staticmethod
+    def parse(text):
+        m = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", text, re.S)
+        if not m:
+            raise RowError(f"not a call: {text!r}")
+        ops = abi_model.aclnn_ops()
+        if m[1] not in ops:
+            raise RowError(f"{m[1]} is not in abi/aclnn.csv")
+        arguments = split_arguments(m[2])
+        function = ops[m[1]]
+        if len(arguments) != len(function.parameters):
+            raise RowError(f"{m[1]} takes {len(function.parameters)} arguments "
+                           f"({', '.join(p.declare() for p in function.parameters)}), the row gives {len(arguments)}")
+        return Call(function, arguments)
+
+    def without_output(self, output):
+        """The in-place twin (aclnnInplaceX) if CANN has one with the same parameters less the output."""
+        twin = abi_model.aclnn_ops().get("aclnnInplace" + self.function.name.removeprefix("aclnn"))
+        if twin is None or self.arguments[-1] != output or twin.kinds != self.function.kinds[:-1]:
+            return None
+        return Call(twin, self.arguments[:-1])
+
+
+def split_arguments(text):
+    out, depth, start = [], 0, 0
+    for i, c in enumerate(text):
+        if c in "([{":
+            depth += 1
+        elif c in ")]}":
+            depth -= 1
+        elif c == "," and depth == 0:
+            out.append(text[start:i].strip())
+            start = i + 1
+    last = text[start:].strip()
+    return out + [last] if last else out
+
+
+@dataclass
+class Row:
+    name: str
+    target: object                       # NativeFunctionsGroup or NativeFunction
+    aclnn: list = field(default_factory=list)   # [Call]; more than one are made in order
+    cpu_scalar: dict = field(default_factory=dict)
+    outputs: dict = field(default_factory=dict)
+    prepare: str = ""
+    compose: str = ""
+    inplace: str = "auto"
+    returns: str = ""
+    source: str = ""
+
+
+KEYS = {"aclnn", "cpu_scalar", "outputs", "prepare", "compose", "inplace", "returns"}
+
+
+def load_rows(directory=OPS):
+    rows, absent = [], []
+    seen = {}
+    for path in sorted(directory.glob("*.yaml")):
+        for name, spec in (yaml.safe_load(path.read_text()) or {}).items():
+            where = f"{path.name}: {name}"
+            if name in seen:
+                raise RowError(f"{where}: already in {seen[name]}")
+            seen[name] = path.name
+            target = groups().get(name)
+            if target is None:
+                absent.append(name)  # this torch does not have it
+                continue
+            if isinstance(spec, str):
+                spec = {"aclnn": spec}
+            if unknown := set(spec) - KEYS:
+                raise RowError(f"{where}: unknown keys {sorted(unknown)}")
+            try:
+                calls = spec.get("aclnn", [])
+                rows.append(Row(
+                    name, target, [Call.parse(c) for c in ([calls] if isinstance(calls, str) else calls)],
+                    {k: Call.parse(v) for k, v in spec.get("cpu_scalar", {}).items()}, spec.get("outputs", {}),
+                    spec.get("prepare", ""), spec.get("compose", ""), spec.get("inplace", "auto"), spec.get("returns", ""),
+                    path.name))
+            except RowError as e:
+                raise RowError(f"{where}: {e}") from None
+    return rows, absent
+
+
+def identifier(f):
+    name = str(f.func.name)
+    return re.sub(r"\W", "_", name)
+
+
+def signature(f):
+    return DispatcherSignature.from_schema(f.func, symint=False)
+
+
+class Generator:
+    def __init__(self):
+        self.used = {}     # aclnn name -> AclnnOp
+
+    # ---- pieces -------------------------------------------------------------------------------------------------
+
+    def pack(self, call, op):
+        self.used[call.function.name] = call.function
+        lines = [f'Launch l(aclnn::{call.function.name}, "{op}");']
+        for p, argument in zip(call.function.parameters, call.arguments):
+            lines.append(f"l.{PACK[p.kind]}({argument});")
+        return "{ " + " ".join(lines) + " l.submit(); }"
+
+    def launches(self, row, op, calls=None):
+        if calls is None:
+            calls = row.aclnn
+        body = "\n  ".join(self.pack(c, op) for c in calls)
+        for argument, scalar in row.cpu_scalar.items():
+            body = f"if (is_cpu_scalar({argument})) {self.pack(scalar, op)}\n  else {{\n  {body}\n  }}"
+        return body
+
+    def guard(self, row, f, names):
+        """Device scope, and the fallback for dtypes that CANN documents no support for."""
+        tensors = [a for a in f.func.arguments.flat_all if str(a.type) in ("Tensor", "Tensor?", "Tensor[]", "Tensor?[]")]
+        if not tensors:
+            return ""
+        scope = f"const DeviceScope scope({', '.join(a.name for a in tensors)});\n  "
+        tests = []
+        inputs = {a.name for a in f.func.arguments.flat_non_out if str(a.type) in ("Tensor", "Tensor?", "Tensor[]")}
+        for call in row.aclnn[:1]:
+            for i, (p, argument) in enumerate(zip(call.function.parameters, call.arguments)):
+                if argument in inputs and p.name in call.function.dtypes and p.kind in "TL":
+                    self.used[call.function.name] = call.function
+                    tests.append(f"documented(aclnn::{call.function.name}, {i}, {argument})")
+        if not tests:
+            return scope
+        sig = signature(f)
+        types = ", ".join(a.type for a in sig.arguments())
+        overload = f.func.name.overload_name
+        return (f"{scope}if (C10_UNLIKELY(!({' && '.join(tests)})))\n    return fallback<{sig.returns_type().cpp_type()}"
+                f"({types})>(\"aten::{f.func.name.name}\", \"{overload}\"{''.join(', ' + n for n in names)});\n  ")
+
+    def header(self, f):
+        sig = signature(f)
+        arguments = ", ".join(f"{a.type} {a.name}" for a in sig.arguments())
+        return f"{sig.returns_type().cpp_type()} {identifier(f)}({arguments})"
+
+    # ---- kernels ------------------------------------------------------------------------------------------------
+
+    def structured(self, row, g):
+        meta_class = f"at::meta::structured_{meta.name(g)}"
+        outs = [a.name for a in g.out.func.arguments.out]
+        n = len(outs)
+        code = []
+        for f in g.functions():
+            if f.func.kind() not in (SchemaKind.functional, SchemaKind.inplace, SchemaKind.out):
+                continue
+            kind = f.func.kind()
+            op = f"aten::{f.func.name}"
+            names = [a.name for a in signature(f).arguments()]
+            with native_function_manager(f):
+                context = signature(f).arguments()
+                meta_args = ", ".join(e.expr for e in translate(context, structured.meta_arguments(g), method=False))
+            if kind == SchemaKind.functional:
+                make = f"Functional<{meta_class}, {n}> meta;"
+                result = "return meta.take();"
+            elif kind == SchemaKind.inplace:
+                make = f"InPlace<{meta_class}> meta(self);"
+                result = "meta.finish();\n  return self;"
+            else:
+                make = f"Out<{meta_class}, {n}> meta({', '.join(outs)});"
+                returned = outs[0] if n == 1 else f"{signature(f).returns_type().cpp_type()}({', '.join(outs)})"
+                result = f"meta.finish();\n  return {returned};"
+            calls = row.aclnn
+            if kind == SchemaKind.inplace and row.inplace == "auto" and len(calls) == 1:
+                twin = calls[0].without_output(outs[0])
+                calls = [twin] if twin else calls
+            # In the row an output is called by its schema name; the meta object owns the tensor it stands for.
+            shadow = "".join(f"const at::Tensor& {o}_ = meta.maybe_get_output({i});\n  " for i, o in enumerate(outs))
+            body = self.launches(row, op, calls)
+            for o in outs:
+                body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
+            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names)}{make}\n  meta.meta({meta_args});\n  {shadow}"
+                        f"{row.prepare}\n  {body}\n  {result}\n}}\n")
+        return code, [f'#include <ATen/ops/{g.functional.root_name}_meta.h>'], self.registrations(g)
+
+    def registrations(self, g):
+        return [f for f in g.functions()
+                if f.func.kind() in (SchemaKind.functional, SchemaKind.inplace, SchemaKind.out)
+                and "generated" not in f.tags]
+
+    def unstructured(self, row, functions):
+        """Rows with ``outputs``: shapes and dtypes from the row's own rules."""
+        code, registered = [], []
+        names = list(row.outputs)
+        for f in functions:
+            kind = f.func.kind()
+            if "generated" in f.tags or kind not in (SchemaKind.functional, SchemaKind.inplace, SchemaKind.out):
+                continue
+            op = f"aten::{f.func.name}"
+            args = [a.name for a in signature(f).arguments()]
+            lines = [f"const Spec {o}_spec = {spec};" for o, spec in row.outputs.items()]
+            calls = row.aclnn
+            if kind == SchemaKind.functional:
+                lines += [f"at::Tensor {o} = allocate({o}_spec);" for o in names]
+                result = f"return {names[0]};" if len(names) == 1 else f"return std::make_tuple({', '.join(names)});"
+                finish = ""
+            else:
+                given = [a.name for a in f.func.arguments.out] if kind == SchemaKind.out else ["self"]
+                verb = "Given" if kind == SchemaKind.out else "GivenInPlace"
+                lines += [f"{verb} {o}_given({g}, {o}_spec);\n  const at::Tensor& {o}_ = {o}_given.tensor();"
+                          for o, g in zip(names, given)]
+                finish = "".join(f"{o}_given.finish();\n  " for o in names)
+                result = (f"return {given[0]};" if len(given) == 1
+                          else f"return {signature(f).returns_type().cpp_type()}({', '.join(given)});")
+                if kind == SchemaKind.inplace and len(calls) == 1 and row.inplace == "auto":
+                    twin = calls[0].without_output(names[0])
+                    calls = [twin] if twin else calls
+            body = self.launches(row, op, calls)
+            if kind != SchemaKind.functional:
+                for o in names:
+                    body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
+            if row.returns and kind == SchemaKind.functional:
+                result = f"return {row.returns};"
+            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, args)}{row.prepare}\n  " + "\n  ".join(lines) +
+                        f"\n  {body}\n  {finish}{result}\n}}\n")
+            registered.append(f)
+        return code, [], registered
+
+    def no_output(self, row, f):
+        """A function that only writes into its arguments (in-place or ``out=`` without rules)."""
+        args = [a.name for a in signature(f).arguments()]
+        mutated = [a.name for a in f.func.arguments.flat_all if a.annotation is not None and a.annotation.is_write]
+        if row.returns:
+            result = f"return {row.returns};"
+        elif not f.func.returns:
+            result = "return;"
+        elif len(f.func.returns) == 1:
+            result = f"return {mutated[0]};"
+        else:
+            result = f"return {signature(f).returns_type().cpp_type()}({', '.join(mutated)});"
+        op = f"aten::{f.func.name}"
+        return [f"{self.header(f)} {{\n  {self.guard(row, f, args)}{row.prepare}\n  {self.launches(row, op)}\n  {result}\n}}\n"], [], [f]
+
+    def composed(self, row, f, g):
+        code = [f"{self.header(f)} {{\n  {row.compose}\n}}\n"]
+        registered = [f]
+        if isinstance(g, NativeFunctionsGroup) and str(f.func.name) == str(g.functional.func.name):
+            plain = [a.name for a in signature(g.functional).arguments()]
+            for v in g.functions():
+                if v is f or "generated" in v.tags or v.func.kind() not in (SchemaKind.inplace, SchemaKind.out):
+                    continue
+                given = ["self"] if v.func.kind() == SchemaKind.inplace else [a.name for a in v.func.arguments.out]
+                call = f"{identifier(f)}({', '.join(plain)})"
+                if len(given) == 1:
+                    body = f"store_result({given[0]}, {call});\n  return {given[0]};"
+                else:
+                    stores = " ".join(f"store_result({o}, std::get<{i}>(r));" for i, o in enumerate(given))
+                    body = f"auto r = {call};\n  {stores}\n  return {signature(v).returns_type().cpp_type()}({', '.join(given)});"
+                code.append(f"{self.header(v)} {{\n  {body}\n}}\n")
+                registered.append(v)
+        return code, [], registered
+
+    def row(self, row):
+        g = row.target
+        if isinstance(g, NativeFunctionsGroup):
+            named = next(f for f in g.functions() if str(f.func.name) == row.name)
+            if row.compose:
+                return self.composed(row, named, g)
+            if str(g.functional.func.name) == row.name:
+                if g.structured and not row.outputs:
+                    return self.structured(row, g)
+                if row.outputs:
+                    return self.unstructured(row, list(g.functions()))
+                raise RowError(f"{row.name}: has no structured meta function in ATen, so the row needs `outputs`")
+            return self.no_output(row, named)
+        if row.compose:
+            return self.composed(row, g, g)
+        if row.outputs:
+            return self.unstructured(row, [g])
+        return self.no_output(row, g)
+
+    # ---- files --------------------------------------------------------------------------------------------------
+
+    def table(self):
+        """aclnn_table.{h,cpp}: the AclnnFunction objects and one invoker per distinct C signature."""
+        ops = [self.used[n] for n in sorted(self.used)]
+        header = ["// Generated by codegen/gen_ops.py from abi/aclnn.csv.", "#pragma once", '#include "launch/aclnn.h"',
+                  "namespace torch_npu::aclnn {", "using launch::AclnnFunction;"]
+        header += [f"extern const AclnnFunction {op.name};" for op in ops] + ["}  // namespace torch_npu::aclnn", ""]
+        source = ["// Generated by codegen/gen_ops.py from abi/aclnn.csv.", '#include "ops/aclnn_table.h"',
+                  "namespace torch_npu::aclnn {", "namespace {", "using launch::ArgValue;",
+                  "constexpr uint64_t bit(c10::ScalarType t) { return uint64_t{1} << static_cast<int>(t); }"]
+        for kinds in sorted({op.kinds for op in ops}):
+            types = ", ".join([C_TYPES[k] for k in kinds] + ["uint64_t*", "aclOpExecutor**"])
+            args = []
+            for i, k in enumerate(kinds):
+                member = {"void*": "pointer", "double": "real", "float": "real"}.get(C_TYPES[k], "integer")
+                value = f"a[{i}].{member}"
+                args.append(value if C_TYPES[k] in ("void*", "int64_t", "double") else f"static_cast<{C_TYPES[k]}>({value})")
+            source.append(f"int call_{kinds}(void* f, const ArgValue* a, uint64_t* size, aclOpExecutor** executor) {{ "
+                          f"return reinterpret_cast<int (*)({types})>(f)({', '.join(args + ['size', 'executor'])}); }}")
+        for op in ops:
+            params = ", ".join(f'"{p.name}"' for p in op.parameters)
+            masks = []
+            for p in op.parameters:
+                known = sorted({DTYPES[d] for d in op.dtypes.get(p.name, ()) if d in DTYPES})
+                masks.append(" | ".join(f"bit(c10::ScalarType::{d})" for d in known) or "0")
+            source.append(f"constexpr const char* {op.name}_parameters[] = {{{params}}};")
+            source.append(f"constexpr uint64_t {op.name}_dtypes[] = {{{', '.join(masks)}}};")
+        source.append("}  // namespace")
+        for op in ops:
+            directions = "".join({"out": "o", "inout": "b"}.get(p.direction, "i") for p in op.parameters)
+            cacheable = "false" if any(p.name.lower() in ("seed", "offset") for p in op.parameters) else "true"
+            source.append(f'const AclnnFunction {op.name}{{"{op.name}", "{op.kinds}", {op.name}_parameters, {op.name}_dtypes, '
+                          f'"{directions}", call_{op.kinds}, {cacheable}}};')
+        source += ["}  // namespace torch_npu::aclnn", ""]
+        return "\n".join(header), "\n".join(source)
+
+    def unit(self, rows):
+        includes, code, registrations = set(), [], []
+        for row in rows:
+            try:
+                c, inc, functions = self.row(row)
+            except RowError as e:
+                raise RowError(f"{row.source}: {e}") from None
+            names = {identifier(f) for f in functions}
+            includes.update(inc)
+            code.append(f"// {row.source}: {row.name}")
+            code += [text for text in c if any(re.search(rf"\b{n}\(", text.split("{", 1)[0]) for n in names)]
+            registrations += functions
+        lines = ["// Generated by codegen/gen_ops.py.", '#include "ops/kernel_prelude.h"', *sorted(includes),
+                 "namespace torch_npu::ops {", "namespace {", *code, "}  // namespace",
+                 "TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {"]
+        lines += [f'  m.impl("{f.func.name}", TORCH_FN({identifier(f)}));' for f in registrations]
+        lines += ["}", "}  // namespace torch_npu::ops", ""]
+        return "\n".join(lines)
+
+
+def write(path, text):
+    """Only when changed, so that an unchanged unit is not rebuilt."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--list", action="store_true", help="print the files that would be written, and stop")
+    args = parser.parse_args()
+    units = {}
+    for path in sorted(OPS.glob("*.yaml")):
+        units[path.stem] = []
+    if args.list:
+        files = [f"ops_{u}.cpp" for u in units] + ["aclnn_table.cpp"]
+        print(";".join(str(args.out / f) for f in files))
+        return
+    try:
+        rows, absent = load_rows()
+        generator = Generator()
+        for row in rows:
+            units[Path(row.source).stem].append(row)
+        args.out.mkdir(parents=True, exist_ok=True)
+        for name, members in units.items():
+            write(args.out / f"ops_{name}.cpp", generator.unit(members))
+        for source in OPS.glob("*.cpp"):
+            for name in re.findall(r"\baclnn::(aclnn\w+)", source.read_text()):
+                generator.used[name] = abi_model.aclnn_ops()[name]
+        header, source = generator.table()
+        write(args.out / "aclnn_table.h", header)
+        write(args.out / "aclnn_table.cpp", source)
+    except RowError as e:
+        sys.exit(f"error: {e}")
+    if absent:
+        print(f"note: {len(absent)} rows name functions this torch does not have: {', '.join(absent)}")
+
+
+if __name__ == "__main__":
+    main()

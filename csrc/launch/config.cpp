@@ -1,0 +1,27 @@
+#include "launch/config.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace torch_npu::launch {
+namespace {
+
+bool env_is(const char* name, const char* value) {
+  const char* v = std::getenv(name);
+  return v != nullptr && std::strcmp(v, value) == 0;
+}
+
+}  // namespace
+
+const Config& config() {
+  static const Config c = [] {
+    Config c;
+    c.blocking = env_is("ASCEND_LAUNCH_BLOCKING", "1");
+    c.queue = !c.blocking && !env_is("TASK_QUEUE_ENABLE", "0");
+    c.reuse_executors = !env_is("TORCH_NPU_REUSE_EXECUTORS", "0");
+    return c;
+  }();
+  return c;
+}
+
+}  // namespace torch_npu::launch

@@ -1,0 +1,14 @@
+// Environment of the launcher, read once.
+#pragma once
+
+namespace torch_npu::launch {
+
+struct Config {
+  bool queue;           // TASK_QUEUE_ENABLE != 0 and not blocking
+  bool blocking;        // ASCEND_LAUNCH_BLOCKING=1: synchronise the stream after every launch
+  bool reuse_executors; // TORCH_NPU_REUSE_EXECUTORS != 0
+};
+
+const Config& config();
+
+}  // namespace torch_npu::launch

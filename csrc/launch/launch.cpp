@@ -1,0 +1,137 @@
+#include "launch/launch.h"
+
+#include <ATen/core/IListRef.h>
+#include <c10/core/TensorImpl.h>
+
+#include <cstring>
+
+#include "cann/cann.h"
+#include "device/stream.h"
+#include "launch/config.h"
+#include "launch/queue.h"
+#include "launch/record.h"
+
+namespace torch_npu::launch {
+
+void Launch::append_tensor(const at::TensorImpl& impl) {
+  const auto sizes = impl.sizes();
+  const auto strides = impl.strides();
+  const auto& storage = impl.unsafe_storage();
+  const size_t itemsize = impl.itemsize();
+  word(TensorWord{true, static_cast<uint8_t>(to_acl_dtype(c10::typeMetaToScalarType(impl.dtype()))),
+                  static_cast<uint16_t>(sizes.size())}.pack());
+  const size_t at = key_.size();
+  const size_t n = sizes.size();
+  key_.resize(at + 2 * n + 2);
+  uint64_t* out = key_.data() + at;
+  std::memcpy(out, sizes.data(), n * 8);
+  std::memcpy(out + n, strides.data(), n * 8);
+  out[2 * n] = static_cast<uint64_t>(impl.storage_offset());
+  out[2 * n + 1] = storage.nbytes() / itemsize;
+  addresses_.push_back(const_cast<void*>(storage.data()));
+}
+
+void Launch::tensor(const at::Tensor& t) {
+  if (C10_UNLIKELY(!t.defined())) return word(TensorWord{}.pack());
+  TORCH_CHECK(t.is_privateuseone(), "Expected all tensors to be on the same device, but ", op_, " got one on ", t.device(),
+              " among tensors on npu; move it with .npu()");
+  append_tensor(*t.unsafeGetTensorImpl());
+}
+
+void Launch::tensor(const std::optional<at::Tensor>& t) {
+  if (t.has_value()) return tensor(*t);
+  word(TensorWord{}.pack());
+}
+
+void Launch::tensors(at::TensorList list) {
+  word(list.size());
+  for (const at::Tensor& t : list) tensor(t);
+}
+
+void Launch::tensors(at::ITensorListRef list) {
+  word(list.size());
+  for (const at::Tensor& t : list) tensor(t);
+}
+
+void Launch::tensors(const c10::List<std::optional<at::Tensor>>& list) {
+  word(list.size());
+  for (size_t i = 0; i < list.size(); ++i) tensor(std::optional<at::Tensor>(list.get(i)));
+}
+
+void Launch::scalar(const at::Scalar& s) {
+  if (s.isBoolean()) {
+    word(ACL_BOOL), word(s.toBool()), word(0);
+  } else if (s.isIntegral(false)) {
+    word(s.type() == at::kUInt64 ? ACL_UINT64 : ACL_INT64), word(static_cast<uint64_t>(s.toLong())), word(0);
+  } else if (s.isComplex()) {
+    const auto v = s.toComplexDouble();
+    word(ACL_COMPLEX128), word(c10::bit_cast<uint64_t>(v.real())), word(c10::bit_cast<uint64_t>(v.imag()));
+  } else {
+    word(ACL_DOUBLE), word(c10::bit_cast<uint64_t>(s.toDouble())), word(0);
+  }
+}
+
+void Launch::scalar(const std::optional<at::Scalar>& s) {
+  if (s.has_value()) return scalar(*s);
+  word(kNullScalar), word(0), word(0);
+}
+
+void Launch::scalar(const at::Tensor& zero_dim_cpu_tensor) { scalar(zero_dim_cpu_tensor.item()); }
+
+void Launch::scalars(at::ArrayRef<at::Scalar> list) {
+  word(list.size());
+  for (const at::Scalar& s : list) scalar(s);
+}
+
+void Launch::ints(at::IntArrayRef list) {
+  word(list.size());
+  for (int64_t v : list) word(static_cast<uint64_t>(v));
+}
+
+void Launch::ints(at::OptionalIntArrayRef list) {
+  if (list.has_value()) return ints(*list);
+  word(kNullArray);
+}
+
+void Launch::bools(at::ArrayRef<bool> list) {
+  word(list.size());
+  for (bool v : list) word(v);
+}
+
+void Launch::floats(at::ArrayRef<double> list) {
+  word(list.size());
+  for (double v : list) real(v);
+}
+
+void Launch::integer(at::ScalarType dtype) { word(static_cast<uint64_t>(to_acl_dtype(dtype))); }
+
+void Launch::string(std::string_view s) {
+  const size_t words = s.size() / 8 + 1;  // with the terminating zero
+  word(words);
+  const size_t at = key_.size();
+  key_.resize(at + words, 0);
+  std::memcpy(key_.data() + at, s.data(), s.size());
+}
+
+void Launch::submit() {
+  const c10::DeviceIndex device = current_device();
+  raise_pending(device);
+  const Record record{&function_, op_, stream_handle(current_stream(device)), nullptr, device,
+                      static_cast<uint32_t>(addresses_.size()), static_cast<uint32_t>(key_.size())};
+  push(device, op_, &run_record,
+       {{&record, sizeof record}, {addresses_.data(), addresses_.size() * 8}, {key_.data(), key_.size() * 8}});
+}
+
+std::vector<c10::DimVector> Launch::submit_for_shapes(at::ArrayRef<int> outputs) {
+  const c10::DeviceIndex device = current_device();
+  raise_pending(device);
+  ShapeReply reply{outputs, {}};
+  const Record record{&function_, op_, stream_handle(current_stream(device)), &reply, device,
+                      static_cast<uint32_t>(addresses_.size()), static_cast<uint32_t>(key_.size())};
+  push(device, op_, &run_record,
+       {{&record, sizeof record}, {addresses_.data(), addresses_.size() * 8}, {key_.data(), key_.size() * 8}});
+  drain(device);
+  return std::move(reply.shapes);
+}
+
+}  // namespace torch_npu::launch

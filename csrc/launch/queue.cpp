@@ -1,0 +1,185 @@
+#include "launch/queue.h"
+
+#include <c10/util/Exception.h>
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "cann/cann.h"
+#include "launch/config.h"
+#include "launch/ring.h"
+
+namespace torch_npu::launch {
+namespace {
+
+// What stands in the ring: the header, then the body; a body too large for the ring is on the heap.
+struct Header {
+  Action action;
+  const char* name;
+  void* heap;
+};
+
+thread_local bool on_consumer = false;
+
+void copy(void* to, std::initializer_list<Span> body) {
+  auto* p = static_cast<std::byte*>(to);
+  for (const Span& span : body) {
+    std::memcpy(p, span.data, span.bytes);
+    p += span.bytes;
+  }
+}
+
+class DeviceQueue {
+ public:
+  explicit DeviceQueue(c10::DeviceIndex device) : device_(device) {}
+
+  void push(const char* name, Action action, std::initializer_list<Span> body) {
+    if (C10_UNLIKELY(!started_.load(std::memory_order_acquire))) start();
+    size_t bytes = 0;
+    for (const Span& span : body) bytes += span.bytes;
+    bytes = (bytes + 7) & ~size_t{7};
+    const bool large = bytes + sizeof(Header) > Ring::kMaxRecord;
+    void* heap = large ? ::operator new(bytes) : nullptr;
+    auto* header = static_cast<Header*>(ring_.reserve(sizeof(Header) + (large ? 0 : bytes)));
+    *header = {action, name, heap};
+    copy(large ? heap : header + 1, body);
+    ring_.publish();
+  }
+
+  void drain() {
+    if (!started_.load(std::memory_order_acquire)) return;
+    const uint64_t position = ring_.published();
+    if (!ring_.reached(position)) ring_.wait_reached(position);
+  }
+
+  void raise_pending() {
+    if (C10_LIKELY(!failed_.load(std::memory_order_acquire))) return;
+    std::exception_ptr error;
+    {
+      std::lock_guard lock(mutex_);
+      error = std::exchange(error_, nullptr);
+      failed_.store(false, std::memory_order_release);
+    }
+    if (error) std::rethrow_exception(error);
+  }
+
+  void shutdown() noexcept {
+    if (!started_.load()) return;
+    ring_.stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  void start() {
+    std::lock_guard lock(mutex_);
+    if (started_.load(std::memory_order_relaxed)) return;
+    thread_ = std::thread([this] { consume(); });
+    started_.store(true, std::memory_order_release);
+  }
+
+  void consume() {
+    on_consumer = true;
+    pthread_setname_np(pthread_self(), ("npu" + std::to_string(device_) + "_queue").c_str());
+    guarded("aclrtSetDevice", [&] { NPU_CHECK(cann::aclrtSetDevice(device_)); });
+    while (void* record = ring_.next()) {
+      auto* header = static_cast<Header*>(record);
+      guarded(header->name, [&] { header->action(header->heap ? header->heap : header + 1); });
+      ::operator delete(header->heap);
+      ring_.release();
+    }
+  }
+
+  template <class F>
+  void guarded(const char* name, F f) noexcept {
+    try {
+      f();
+      return;
+    } catch (c10::Error& e) {
+      e.add_context(std::string("raised by the asynchronous call ") + name);
+      keep(std::current_exception());
+    } catch (...) {
+      keep(std::current_exception());
+    }
+  }
+
+  // The first error is the cause; what follows it is usually a consequence.
+  void keep(std::exception_ptr error) {
+    std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+    failed_.store(true, std::memory_order_release);
+  }
+
+  const c10::DeviceIndex device_;
+  Ring ring_;
+  std::atomic<bool> started_{false};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+  std::thread thread_;
+};
+
+constexpr int kMaxDevices = 64;
+std::array<std::atomic<DeviceQueue*>, kMaxDevices> queues;
+std::mutex queues_mutex;
+std::atomic<bool> shut_down{false};
+
+// A forked child has no consumer threads: its calls run where they are made, and CANN refuses them with a sentence.
+const int fork_handler = pthread_atfork(nullptr, nullptr, [] { shut_down.store(true); });
+
+// Leaked on purpose: destructors of static tensors may still push while the process exits.
+DeviceQueue& queue_of(c10::DeviceIndex device) {
+  auto& slot = queues[device];
+  if (auto* q = slot.load(std::memory_order_acquire); C10_LIKELY(q != nullptr)) return *q;
+  std::lock_guard lock(queues_mutex);
+  if (slot.load() == nullptr) slot.store(new DeviceQueue(device), std::memory_order_release);
+  return *slot.load();
+}
+
+DeviceQueue* existing_queue(c10::DeviceIndex device) {
+  return device >= 0 && device < kMaxDevices ? queues[device].load(std::memory_order_acquire) : nullptr;
+}
+
+}  // namespace
+
+void push(c10::DeviceIndex device, const char* name, Action action, std::initializer_list<Span> body) {
+  if (C10_UNLIKELY(!config().queue || on_consumer || shut_down.load(std::memory_order_relaxed))) {
+    if (body.size() == 1) return action(const_cast<void*>(body.begin()->data));
+    size_t bytes = 0;
+    for (const Span& span : body) bytes += span.bytes;
+    const std::unique_ptr<uint64_t[]> joined(new uint64_t[bytes / 8 + 1]);
+    copy(joined.get(), body);
+    return action(joined.get());
+  }
+  queue_of(device).push(name, action, body);
+}
+
+void raise_pending(c10::DeviceIndex device) {
+  if (auto* queue = existing_queue(device)) queue->raise_pending();
+}
+
+void drain(c10::DeviceIndex device) {
+  auto* queue = existing_queue(device);
+  if (queue == nullptr || on_consumer || shut_down.load(std::memory_order_relaxed)) return;
+  queue->drain();
+  queue->raise_pending();
+}
+
+void drain_nothrow(c10::DeviceIndex device) noexcept {
+  auto* queue = existing_queue(device);
+  if (queue != nullptr && !on_consumer && !shut_down.load(std::memory_order_relaxed)) queue->drain();
+}
+
+void shutdown() noexcept {
+  if (shut_down.exchange(true)) return;
+  for (auto& slot : queues) {
+    if (auto* queue = slot.load()) queue->shutdown();
+  }
+}
+
+}  // namespace torch_npu::launch

@@ -1,0 +1,88 @@
+// Checks and scopes shared by all kernels.
+#pragma once
+
+#include <ATen/core/IListRef.h>
+#include <ATen/core/List.h>
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+#include "device/stream.h"
+#include "launch/aclnn.h"
+
+namespace torch_npu::ops {
+
+inline bool is_cpu_scalar(const at::Tensor& t) { return t.defined() && t.is_cpu() && t.dim() == 0; }
+
+// Makes the device of the first npu tensor current for the scope; raises if npu tensors are on different devices or a
+// CPU tensor that is not 0-dim is among them.
+class DeviceScope {
+ public:
+  template <class... T>
+  explicit DeviceScope(const T&... operands) {
+    (visit(operands), ...);
+    if (C10_UNLIKELY(host_ != nullptr && found_ >= 0)) mixed(c10::Device(c10::kCPU));
+    if (C10_LIKELY(found_ < 0 || found_ == current_device())) return;
+    previous_ = current_device();
+    set_device(found_);
+  }
+  explicit DeviceScope(c10::Device device) {
+    if (!device.has_index() || device.index() == current_device()) return;
+    previous_ = current_device();
+    set_device(device.index());
+  }
+  ~DeviceScope() {
+    if (C10_UNLIKELY(previous_ >= 0)) set_device(previous_);
+  }
+  DeviceScope(const DeviceScope&) = delete;
+
+ private:
+  void visit(const at::Tensor& t) {
+    if (C10_UNLIKELY(!t.defined())) return;
+    const c10::Device d = t.device();
+    if (C10_LIKELY(d.type() == c10::kPrivateUse1)) {
+      if (found_ < 0) found_ = d.index();
+      else if (C10_UNLIKELY(found_ != d.index())) mixed(d);
+    } else if (t.dim() != 0) {
+      host_ = t.unsafeGetTensorImpl();
+    }
+  }
+  void visit(const std::optional<at::Tensor>& t) {
+    if (t.has_value()) visit(*t);
+  }
+  void visit(at::TensorList list) {
+    for (const auto& t : list) visit(t);
+  }
+  void visit(at::ITensorListRef list) {
+    for (const auto& t : list) visit(t);
+  }
+  // Index tensors may live on the CPU: they are moved where they are used.
+  void visit(const c10::List<std::optional<at::Tensor>>&) {}
+  [[noreturn]] void mixed(c10::Device other) const;
+
+  c10::DeviceIndex found_ = -1;
+  c10::DeviceIndex previous_ = -1;
+  const at::TensorImpl* host_ = nullptr;
+};
+
+// Whether CANN documents support for the tensor's dtype at this parameter. CPU scalars are converted where they are packed.
+inline bool documented(const launch::AclnnFunction& f, int parameter, const at::Tensor& t) {
+  return !t.defined() || !t.is_privateuseone() || launch::dtype_documented(f, parameter, t.scalar_type());
+}
+inline bool documented(const launch::AclnnFunction& f, int parameter, const std::optional<at::Tensor>& t) {
+  return !t.has_value() || documented(f, parameter, *t);
+}
+inline bool documented(const launch::AclnnFunction& f, int parameter, at::TensorList list) {
+  for (const auto& t : list) {
+    if (!documented(f, parameter, t)) return false;
+  }
+  return true;
+}
+inline bool documented(const launch::AclnnFunction& f, int parameter, const at::ITensorListRef& list) {
+  for (const auto& t : list) {
+    if (!documented(f, parameter, t)) return false;
+  }
+  return true;
+}
+
+}  // namespace torch_npu::ops

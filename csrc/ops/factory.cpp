@@ -1,0 +1,79 @@
+// Tensors without contents. Hand-written: these allocate and launch nothing.
+#include "ops/factory.h"
+
+#include <ATen/Context.h>
+#include <ATen/EmptyTensor.h>
+#include <ATen/native/TensorFactories.h>
+#include <ATen/ops/fill.h>
+#include <torch/library.h>
+
+#include <limits>
+
+#include "memory/allocators.h"
+#include "ops/common.h"
+
+namespace torch_npu::ops {
+namespace {
+
+constexpr c10::DispatchKeySet kKeys(c10::DispatchKey::PrivateUse1);
+
+void check_options(std::optional<at::Layout> layout, std::optional<at::Device> device, std::optional<bool> pin_memory) {
+  TORCH_CHECK(c10::layout_or_default(layout) == at::kStrided, "npu tensors are strided; layout ",
+              c10::layout_or_default(layout), " is not supported on npu");
+  TORCH_CHECK(!c10::pinned_memory_or_default(pin_memory), "Only dense CPU tensors can be pinned");
+  if (device.has_value()) {
+    TORCH_INTERNAL_ASSERT(device->is_privateuseone(), "an npu factory function was called for ", *device);
+  }
+}
+
+// torch.use_deterministic_algorithms(True) asks for NaN or the largest integer in fresh memory.
+at::Tensor fill_if_deterministic(at::Tensor t) {
+  const auto& context = at::globalContext();
+  if (C10_UNLIKELY(context.deterministicAlgorithms() && context.deterministicFillUninitializedMemory()) && t.numel() != 0) {
+    if (t.is_floating_point() || t.is_complex()) t.fill_(std::numeric_limits<double>::quiet_NaN());
+    else if (t.scalar_type() == at::kBool) t.fill_(true);
+    else at::native::fill_empty_deterministic_(t);
+  }
+  return t;
+}
+
+at::Tensor empty_memory_format(at::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
+                               std::optional<at::Device> device, std::optional<bool> pin_memory,
+                               std::optional<at::MemoryFormat> format) {
+  check_options(layout, device, pin_memory);
+  const DeviceScope scope(device.value_or(at::Device(at::kPrivateUse1)));
+  return fill_if_deterministic(
+      at::detail::empty_generic(size, device_allocator(), kKeys, c10::dtype_or_default(dtype), format));
+}
+
+at::Tensor empty_strided_npu(at::IntArrayRef size, at::IntArrayRef stride, std::optional<at::ScalarType> dtype,
+                             std::optional<at::Layout> layout, std::optional<at::Device> device,
+                             std::optional<bool> pin_memory) {
+  check_options(layout, device, pin_memory);
+  const DeviceScope scope(device.value_or(at::Device(at::kPrivateUse1)));
+  return fill_if_deterministic(
+      at::detail::empty_strided_generic(size, stride, device_allocator(), kKeys, c10::dtype_or_default(dtype)));
+}
+
+}  // namespace
+
+at::Tensor empty(at::IntArrayRef sizes, at::ScalarType dtype) {
+  return at::detail::empty_generic(sizes, device_allocator(), kKeys, dtype, std::nullopt);
+}
+
+at::Tensor empty_strided(at::IntArrayRef sizes, at::IntArrayRef strides, at::ScalarType dtype) {
+  return at::detail::empty_strided_generic(sizes, strides, device_allocator(), kKeys, dtype);
+}
+
+at::Tensor empty_for_output(at::IntArrayRef sizes, at::IntArrayRef strides, const at::TensorOptions& options) {
+  const auto dtype = c10::typeMetaToScalarType(options.dtype());
+  if (!strides.empty()) return empty_strided(sizes, strides, dtype);
+  return at::detail::empty_generic(sizes, device_allocator(), kKeys, dtype, options.memory_format_opt());
+}
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
+  m.impl("empty.memory_format", TORCH_FN(empty_memory_format));
+  m.impl("empty_strided", TORCH_FN(empty_strided_npu));
+}
+
+}  // namespace torch_npu::ops
