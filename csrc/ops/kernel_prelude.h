@@ -10,6 +10,7 @@
 #include "launch/launch.h"
 #include "ops/aclnn_table.h"
 #include "ops/common.h"
+#include "ops/expressions.h"
 #include "ops/fallback_call.h"
 #include "ops/rules.h"
 #include "ops/structured.h"

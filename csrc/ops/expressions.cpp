@@ -1,0 +1,216 @@
+#include "ops/expressions.h"
+
+#include <ATen/ExpandUtils.h>
+#include <ATen/WrapDimUtils.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "device/generator.h"
+#include "device/stream.h"
+#include "ops/common.h"
+
+namespace torch_npu::ops {
+
+DimVector all_dims(const at::Tensor& t) {
+  DimVector dims(t.dim());
+  std::iota(dims.begin(), dims.end(), 0);
+  return dims;
+}
+
+DimVector dims_or_all(at::OptionalIntArrayRef dims, const at::Tensor& t) {
+  return dims.has_value() && !dims->empty() ? DimVector(*dims) : all_dims(t);
+}
+
+int64_t correction_of(const std::optional<at::Scalar>& correction) {
+  if (!correction.has_value()) return 1;
+  const double value = correction->toDouble();
+  TORCH_CHECK(value == std::floor(value), "correction = ", value, " is not supported on npu: it must be a whole number");
+  return static_cast<int64_t>(value);
+}
+
+int64_t div_mode(std::optional<std::string_view> rounding_mode) {
+  if (!rounding_mode.has_value()) return 0;
+  if (*rounding_mode == "trunc") return 1;
+  if (*rounding_mode == "floor") return 2;
+  TORCH_CHECK(false, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", *rounding_mode, "'");
+}
+
+int64_t gelu_mode(std::string_view approximate) {
+  if (approximate == "none") return 0;
+  TORCH_CHECK(approximate == "tanh", "approximate argument must be either none or tanh.");
+  return 1;
+}
+
+int64_t highest(ScalarType dtype) {
+  switch (dtype) {
+    case ScalarType::Bool: return 2;
+    case ScalarType::Byte: return int64_t{1} << 8;
+    case ScalarType::Char: return int64_t{1} << 7;
+    case ScalarType::Short: return int64_t{1} << 15;
+    case ScalarType::Int: return int64_t{1} << 31;
+    // Floating types: the largest power of two below which every integer is exact.
+    case ScalarType::Half: return (int64_t{1} << 11) + 1;
+    case ScalarType::BFloat16: return (int64_t{1} << 8) + 1;
+    case ScalarType::Float: return (int64_t{1} << 24) + 1;
+    case ScalarType::Double: return (int64_t{1} << 53) + 1;
+    default: return std::numeric_limits<int64_t>::max();
+  }
+}
+
+at::Tensor cast_to(const at::Tensor& t, ScalarType dtype) {
+  if (t.is_privateuseone()) return t.scalar_type() == dtype ? t : t.to(dtype);
+  return t.to(at::Device(at::kPrivateUse1, current_device()), dtype);
+}
+
+at::Tensor or_fill(const std::optional<at::Tensor>& t, int64_t n, double value, ScalarType dtype) {
+  if (t.has_value() && t->defined()) return *t;
+  return at::full({n}, value, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
+}
+
+Spec broadcast3(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, ScalarType dtype) {
+  return {at::infer_size_dimvector(a.sizes(), at::infer_size_dimvector(b.sizes(), c.sizes())), {}, dtype};
+}
+
+void check_not_empty(const at::Tensor& t, const char* op) {
+  TORCH_CHECK(t.numel() > 0, op, "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.");
+}
+
+void check_dot(const at::Tensor& a, const at::Tensor& b) {
+  TORCH_CHECK(a.dim() == 1 && b.dim() == 1, "1D tensors expected, but got ", a.dim(), "D and ", b.dim(), "D tensors");
+  TORCH_CHECK(a.scalar_type() == b.scalar_type(), "dot : expected both vectors to have same dtype, but found ",
+              a.scalar_type(), " and ", b.scalar_type());
+  TORCH_CHECK(a.numel() == b.numel(), "inconsistent tensor size, expected tensor [", a.numel(), "] and src [", b.numel(),
+              "] to have the same number of elements, but got ", a.numel(), " and ", b.numel(), " elements respectively");
+}
+
+void check_index_select(const at::Tensor& self, int64_t dim, const at::Tensor& index) {
+  at::maybe_wrap_dim(dim, self.dim());
+  TORCH_CHECK_INDEX(index.dim() <= 1, "index_select(): Index is supposed to be a vector");
+  TORCH_CHECK(index.scalar_type() == at::kLong || index.scalar_type() == at::kInt,
+              "index_select(): Expected dtype int32 or int64 for index");
+}
+
+DimVector layer_norm_rows(const at::Tensor& input, IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight,
+                          const std::optional<at::Tensor>& bias) {
+  const auto n = static_cast<int64_t>(normalized_shape.size());
+  TORCH_CHECK(n >= 1, "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = ", normalized_shape);
+  for (const auto* t : {&weight, &bias}) {
+    TORCH_CHECK(!t->has_value() || !(*t)->defined() || (*t)->sizes() == normalized_shape,
+                "Expected ", t == &weight ? "weight" : "bias", " to be of same shape as normalized_shape, but got ",
+                t == &weight ? "weight" : "bias", " of shape ", (*t)->sizes(), " and normalized_shape = ", normalized_shape);
+  }
+  if (input.dim() < n || input.sizes().slice(input.dim() - n) != normalized_shape) {
+    std::ostringstream expected;
+    for (const int64_t size : normalized_shape) expected << ", " << size;
+    TORCH_CHECK(false, "Given normalized_shape=", normalized_shape, ", expected input with shape [*", expected.str(),
+                "], but got input of size", input.sizes());
+  }
+  DimVector rows(input.sizes());
+  for (int64_t i = input.dim() - n; i < input.dim(); ++i) rows[i] = 1;
+  return rows;
+}
+
+namespace {
+bool skipped_by_cat(const at::Tensor& t) { return t.dim() == 1 && t.size(0) == 0; }
+}  // namespace
+
+std::vector<at::Tensor> nonempty(const at::ITensorListRef& tensors) {
+  std::vector<at::Tensor> out;
+  for (const at::Tensor& t : tensors) {
+    if (!skipped_by_cat(t)) out.push_back(t);
+  }
+  if (out.empty()) out.push_back(*tensors.begin());
+  return out;
+}
+
+int64_t wrapped_cat_dim(const at::ITensorListRef& tensors, int64_t dim) {
+  for (const at::Tensor& t : tensors) {
+    if (!skipped_by_cat(t)) return at::maybe_wrap_dim(dim, t.dim());
+  }
+  return 0;
+}
+
+at::Tensor stack_by_cat(at::TensorList tensors, int64_t dim) {
+  TORCH_CHECK(!tensors.empty(), "stack expects a non-empty TensorList");
+  const int64_t wrapped = at::maybe_wrap_dim(dim, tensors[0].dim() + 1);
+  std::vector<at::Tensor> rows;
+  rows.reserve(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    TORCH_CHECK(tensors[i].sizes() == tensors[0].sizes(), "stack expects each tensor to be equal size, but got ",
+                tensors[0].sizes(), " at entry 0 and ", tensors[i].sizes(), " at entry ", i);
+    rows.push_back(tensors[i].unsqueeze(wrapped));
+  }
+  return at::cat(rows, wrapped);
+}
+
+DimVector padded(const at::Tensor& self, IntArrayRef pad) {
+  TORCH_CHECK(pad.size() % 2 == 0, "Length of pad must be even but instead it equals ", pad.size());
+  const auto pairs = static_cast<int64_t>(pad.size() / 2);
+  TORCH_CHECK(self.dim() >= pairs, "Length of pad should be no more than twice the number of dimensions of the input. Pad length is ",
+              pad.size(), " while the input has ", self.dim(), " dimensions.");
+  DimVector sizes(self.sizes());
+  for (int64_t i = 0; i < pairs; ++i) {
+    const int64_t d = self.dim() - 1 - i;
+    sizes[d] += pad[2 * i] + pad[2 * i + 1];
+    TORCH_CHECK(sizes[d] >= 0, "The input size ", self.size(d), ", plus negative padding ", pad[2 * i], " and ",
+                pad[2 * i + 1], ", resulted in a negative output size, which is invalid. Check dimension ", d, " of your input.");
+  }
+  return sizes;
+}
+
+DimVector pooled(const at::Tensor& self, IntArrayRef output_size) {
+  DimVector sizes(self.sizes().slice(0, self.dim() - output_size.size()));
+  sizes.append(output_size.begin(), output_size.end());
+  return sizes;
+}
+
+DimVector embedding_sizes(const at::Tensor& weight, const at::Tensor& indices) {
+  TORCH_CHECK(weight.dim() == 2, "'weight' must be 2-D");
+  TORCH_CHECK(indices.scalar_type() == at::kLong || indices.scalar_type() == at::kInt,
+              "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got ",
+              indices.toString(), " instead (while checking arguments for embedding)");
+  DimVector sizes(indices.sizes());
+  sizes.push_back(weight.size(1));
+  return sizes;
+}
+
+void resize_to_range(const at::Tensor& out, const at::Scalar& start, const at::Scalar& end, const at::Scalar& step) {
+  const bool exact = start.isIntegral(true) && end.isIntegral(true) && step.isIntegral(true);
+  const double s = start.toDouble(), e = end.toDouble(), d = step.toDouble();
+  TORCH_CHECK(d > 0 || d < 0, "step must be nonzero");
+  TORCH_CHECK(std::isfinite(s) && std::isfinite(e), "unsupported range: ", s, " -> ", e);
+  TORCH_CHECK((d > 0 && e >= s) || (d < 0 && e <= s), "upper bound and larger bound inconsistent with step sign");
+  int64_t n;
+  if (exact) {
+    const int64_t i = step.toLong(), sign = i > 0 ? 1 : -1;
+    n = (end.toLong() - start.toLong() + i - sign) / i;
+  } else {
+    n = static_cast<int64_t>(std::ceil((e - s) / d));
+  }
+  if (out.numel() != n) at::native::resize_output(out, {n});
+}
+
+void resize_to_steps(const at::Tensor& out, int64_t steps) {
+  TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
+  if (out.numel() != steps) at::native::resize_output(out, {steps});
+}
+
+void resize_to_eye(const at::Tensor& out, int64_t n, int64_t m) {
+  TORCH_CHECK(n >= 0, "n must be greater or equal to 0, got ", n);
+  TORCH_CHECK(m >= 0, "m must be greater or equal to 0, got ", m);
+  at::native::resize_output(out, {n, m});
+}
+
+Philox philox(const std::optional<at::Generator>& generator, const at::Tensor& t) {
+  auto* gen = at::get_generator_or_default<NPUGeneratorImpl>(generator, default_generator(t.device().index()));
+  const std::lock_guard<std::mutex> lock(gen->mutex_);
+  // Offsets move in steps of 4 numbers, one Philox round.
+  const auto [seed, offset] = gen->philox_engine_inputs((static_cast<uint64_t>(t.numel()) + 3) / 4 * 4);
+  return {static_cast<int64_t>(seed), static_cast<int64_t>(offset)};
+}
+
+}  // namespace torch_npu::ops

@@ -1,0 +1,62 @@
+// Small functions that operator rows use in their argument expressions.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/IListRef.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/native/Resize.h>
+#include <ATen/ops/result_type.h>
+
+#include "ops/rules.h"
+
+namespace torch_npu::ops {
+
+// ---- matrix engine --------------------------------------------------------------------------------------------------
+constexpr int64_t cube_math_type() { return 0; }  // keep the input precision: no lossy default
+
+// ---- dimensions -----------------------------------------------------------------------------------------------------
+DimVector all_dims(const at::Tensor& t);
+DimVector dims_or_all(at::OptionalIntArrayRef dims, const at::Tensor& t);  // none or empty means all
+inline DimVector dims_or_all(IntArrayRef dims, const at::Tensor& t) { return dims_or_all(at::OptionalIntArrayRef(dims), t); }
+inline DimVector dim_or_all(std::optional<int64_t> dim, const at::Tensor& t) { return dim.has_value() ? DimVector{*dim} : all_dims(t); }
+inline IntArrayRef or_same(IntArrayRef given, IntArrayRef otherwise) { return given.empty() ? otherwise : given; }
+
+// ---- scalars and modes ----------------------------------------------------------------------------------------------
+int64_t correction_of(const std::optional<at::Scalar>& correction);            // default 1
+int64_t div_mode(std::optional<std::string_view> rounding_mode);               // 0 none, 1 trunc, 2 floor
+int64_t gelu_mode(std::string_view approximate);                               // 0 none, 1 tanh
+int64_t highest(ScalarType dtype);  // exclusive bound of random_(): what the dtype holds exactly
+
+// ---- tensors --------------------------------------------------------------------------------------------------------
+at::Tensor cast_to(const at::Tensor& t, ScalarType dtype);  // also moves a CPU scalar to the device
+at::Tensor or_fill(const std::optional<at::Tensor>& t, int64_t n, double value, ScalarType dtype);  // t, or n values
+Spec broadcast3(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, ScalarType dtype);
+
+// ---- checks with PyTorch's texts ------------------------------------------------------------------------------------
+void check_not_empty(const at::Tensor& t, const char* op);
+void check_dot(const at::Tensor& a, const at::Tensor& b);
+void check_index_select(const at::Tensor& self, int64_t dim, const at::Tensor& index);
+DimVector layer_norm_rows(const at::Tensor& input, IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight,
+                          const std::optional<at::Tensor>& bias);
+
+// ---- joining and padding --------------------------------------------------------------------------------------------
+std::vector<at::Tensor> nonempty(const at::ITensorListRef& tensors);  // cat ignores 1-D empty tensors
+int64_t wrapped_cat_dim(const at::ITensorListRef& tensors, int64_t dim);
+at::Tensor stack_by_cat(at::TensorList tensors, int64_t dim);
+DimVector padded(const at::Tensor& self, IntArrayRef pad);
+DimVector pooled(const at::Tensor& self, IntArrayRef output_size);
+DimVector embedding_sizes(const at::Tensor& weight, const at::Tensor& indices);
+
+// ---- factories ------------------------------------------------------------------------------------------------------
+void resize_to_range(const at::Tensor& out, const at::Scalar& start, const at::Scalar& end, const at::Scalar& step);
+void resize_to_steps(const at::Tensor& out, int64_t steps);
+void resize_to_eye(const at::Tensor& out, int64_t n, int64_t m);
+
+// ---- random ---------------------------------------------------------------------------------------------------------
+struct Philox {
+  int64_t seed, offset;
+};
+// Takes (seed, offset) for `t.numel()` numbers from the generator and advances it, as torch's CUDA generator does.
+Philox philox(const std::optional<at::Generator>& generator, const at::Tensor& t);
+
+}  // namespace torch_npu::ops
