@@ -182,8 +182,7 @@ def load_rows(directory=OPS):
 
 
 def identifier(f):
-    name = str(f.func.name)
-    return re.sub(r"\W", "_", name)
+    return "npu_" + re.sub(r"\W", "_", str(f.func.name))
 
 
 def signature(f):
@@ -267,7 +266,7 @@ class Generator:
                 twin = calls[0].without_output(outs[0])
                 calls = [twin] if twin else calls
             # In the row an output is called by its schema name; the meta object owns the tensor it stands for.
-            shadow = "".join(f"const at::Tensor& {o}_ = meta.maybe_get_output({i});\n  " for i, o in enumerate(outs))
+            shadow = "".join(f"[[maybe_unused]] const at::Tensor& {o}_ = meta.maybe_get_output({i});\n  " for i, o in enumerate(outs))
             body = self.launches(row, op, calls)
             for o in outs:
                 body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)

@@ -1,6 +1,7 @@
 #include "launch/launch.h"
 
 #include <ATen/core/IListRef.h>
+#include <ATen/ops/empty.h>
 #include <c10/core/TensorImpl.h>
 
 #include <cstring>
@@ -18,8 +19,9 @@ void Launch::append_tensor(const at::TensorImpl& impl) {
   const auto strides = impl.strides();
   const auto& storage = impl.unsafe_storage();
   const size_t itemsize = impl.itemsize();
-  word(TensorWord{true, static_cast<uint8_t>(to_acl_dtype(c10::typeMetaToScalarType(impl.dtype()))),
-                  static_cast<uint16_t>(sizes.size())}.pack());
+  const aclDataType dtype = to_acl_dtype(c10::typeMetaToScalarType(impl.dtype()));
+  has_double_ |= dtype == ACL_DOUBLE || dtype == ACL_COMPLEX128;
+  word(TensorWord{true, static_cast<uint8_t>(dtype), static_cast<uint16_t>(sizes.size())}.pack());
   const size_t at = key_.size();
   const size_t n = sizes.size();
   key_.resize(at + 2 * n + 2);
@@ -33,9 +35,21 @@ void Launch::append_tensor(const at::TensorImpl& impl) {
 
 void Launch::tensor(const at::Tensor& t) {
   if (C10_UNLIKELY(!t.defined())) return word(TensorWord{}.pack());
-  TORCH_CHECK(t.is_privateuseone(), "Expected all tensors to be on the same device, but ", op_, " got one on ", t.device(),
-              " among tensors on npu; move it with .npu()");
+  if (C10_UNLIKELY(!t.is_privateuseone())) return host_scalar(t);
   append_tensor(*t.unsafeGetTensorImpl());
+}
+
+// A 0-dim CPU tensor among npu operands becomes a device tensor, filled ahead of this launch. A Python number is held in
+// float32 unless an operand is wider: it does not take part in type promotion.
+void Launch::host_scalar(const at::Tensor& t) {
+  TORCH_CHECK(t.is_cpu() && t.dim() == 0, "Expected all tensors to be on the same device, but found at least two devices, npu:",
+              static_cast<int>(current_device()), " and ", t.device(), "! ", op_, " got a tensor of shape ", t.sizes(), " on ",
+              t.device(), "; move it first, for example with .npu()");
+  at::ScalarType dtype = t.scalar_type();
+  if (t.unsafeGetTensorImpl()->is_wrapped_number() && dtype == at::kDouble && !has_double_) dtype = at::kFloat;
+  const at::Tensor device = at::empty({}, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
+  device.fill_(t.item());
+  append_tensor(*device.unsafeGetTensorImpl());
 }
 
 void Launch::tensor(const std::optional<at::Tensor>& t) {
@@ -113,24 +127,21 @@ void Launch::string(std::string_view s) {
   std::memcpy(key_.data() + at, s.data(), s.size());
 }
 
-void Launch::submit() {
+void Launch::enqueue(ShapeReply* reply) {
   const c10::DeviceIndex device = current_device();
   raise_pending(device);
-  const Record record{&function_, op_, stream_handle(current_stream(device)), nullptr, device,
+  const Record record{&function_, op_, stream_handle(current_stream(device)), reply, device,
                       static_cast<uint32_t>(addresses_.size()), static_cast<uint32_t>(key_.size())};
   push(device, op_, &run_record,
        {{&record, sizeof record}, {addresses_.data(), addresses_.size() * 8}, {key_.data(), key_.size() * 8}});
 }
 
+void Launch::submit() { enqueue(nullptr); }
+
 std::vector<c10::DimVector> Launch::submit_for_shapes(at::ArrayRef<int> outputs) {
-  const c10::DeviceIndex device = current_device();
-  raise_pending(device);
   ShapeReply reply{outputs, {}};
-  const Record record{&function_, op_, stream_handle(current_stream(device)), &reply, device,
-                      static_cast<uint32_t>(addresses_.size()), static_cast<uint32_t>(key_.size())};
-  push(device, op_, &run_record,
-       {{&record, sizeof record}, {addresses_.data(), addresses_.size() * 8}, {key_.data(), key_.size() * 8}});
-  drain(device);
+  enqueue(&reply);
+  drain(current_device());
   return std::move(reply.shapes);
 }
 

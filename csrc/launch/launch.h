@@ -23,6 +23,8 @@
 
 namespace torch_npu::launch {
 
+struct ShapeReply;
+
 class Launch {
  public:
   // `op` is the ATen name users know; it appears in errors. The device and stream are the current ones.
@@ -33,6 +35,7 @@ class Launch {
   void tensor(const std::optional<at::Tensor>& t);
   void tensors(at::TensorList list);
   void tensors(at::ITensorListRef list);
+  void tensors(const std::vector<at::Tensor>& list) { tensors(at::TensorList(list)); }
   void tensors(const c10::List<std::optional<at::Tensor>>& list);
   void scalar(const at::Scalar& s);
   void scalar(const std::optional<at::Scalar>& s);
@@ -40,6 +43,7 @@ class Launch {
   void scalars(at::ArrayRef<at::Scalar> list);
   void ints(at::IntArrayRef list);
   void ints(at::OptionalIntArrayRef list);
+  void ints(const c10::DimVector& list) { ints(at::IntArrayRef(list)); }
   void ints(int64_t single) { ints(at::IntArrayRef(&single, 1)); }
   void bools(at::ArrayRef<bool> list);
   template <size_t N>
@@ -60,9 +64,12 @@ class Launch {
  private:
   void word(uint64_t v) { key_.push_back(v); }
   void append_tensor(const at::TensorImpl& impl);
+  void host_scalar(const at::Tensor& t);
+  void enqueue(ShapeReply* reply);
 
   const AclnnFunction& function_;
   const char* op_;
+  bool has_double_ = false;
   c10::SmallVector<uint64_t, 96> key_;       // everything but addresses: equal keys may share an executor
   c10::SmallVector<void*, 12> addresses_;    // one per tensor in key_, in order
 };

@@ -12,4 +12,7 @@ c10::DeviceAllocator* device_allocator();
 // Pinned host memory; registered as at::HostAllocator.
 at::HostAllocator* host_allocator();
 
+// Whether `p` lies in pinned host memory.
+bool is_pinned_ptr(const void* p);
+
 }  // namespace torch_npu

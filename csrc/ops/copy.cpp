@@ -42,7 +42,7 @@ void enqueue_memcpy(void* dst, const void* src, size_t bytes, aclrtMemcpyKind ki
                [=] { NPU_CHECK(cann::aclrtMemcpyAsync(dst, bytes, src, bytes, kind, handle)); });
 }
 
-bool is_pinned_block(const at::Tensor& t) { return host_allocator()->is_pinned(t.storage().data()); }
+bool is_pinned_block(const at::Tensor& t) { return is_pinned_ptr(t.storage().data()); }
 
 // The pinned block stays taken until `stream` has passed this point.
 void record_pinned(const at::Tensor& t, c10::Stream stream) {

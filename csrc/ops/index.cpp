@@ -125,7 +125,7 @@ at::Tensor& index_put_impl(at::Tensor& self, const Indices& indices, const at::T
 
 // ---- results whose size depends on data -----------------------------------------------------------------------------
 
-at::Tensor nonzero(const at::Tensor& self) {
+at::Tensor nonzero_npu(const at::Tensor& self) {
   const DeviceScope scope(self);
   const at::Tensor room = empty({self.numel(), self.dim()}, at::kLong);
   Launch l(aclnn::aclnnNonzero, "aten::nonzero");
@@ -137,13 +137,13 @@ at::Tensor nonzero(const at::Tensor& self) {
 
 at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
   TORCH_CHECK(out.scalar_type() == at::kLong, "nonzero: Expected out tensor to have scalar type Long but got scalar type", out.scalar_type());
-  const at::Tensor result = nonzero(self);
+  const at::Tensor result = nonzero_npu(self);
   at::native::resize_output(out, result.sizes());
   out.copy_(result);
   return out;
 }
 
-at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
+at::Tensor masked_select_npu(const at::Tensor& self, const at::Tensor& mask) {
   const DeviceScope scope(self, mask);
   TORCH_CHECK(mask.scalar_type() == at::kBool, "masked_select: expected BoolTensor for mask");
   const at::Tensor on_device = mask.is_privateuseone() ? mask : mask.to(self.device());
@@ -159,7 +159,7 @@ at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
 
 at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at::Tensor& out) {
   TORCH_CHECK(self.scalar_type() == out.scalar_type(), "masked_select(): self and result must have the same scalar type");
-  const at::Tensor result = masked_select(self, mask);
+  const at::Tensor result = masked_select_npu(self, mask);
   at::native::resize_output(out, result.sizes());
   out.copy_(result);
   return out;
@@ -218,9 +218,9 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("index.Tensor", TORCH_FN(index));
   m.impl("index.Tensor_out", TORCH_FN(index_out));
   m.impl("_index_put_impl_", TORCH_FN(index_put_impl));
-  m.impl("nonzero", TORCH_FN(nonzero));
+  m.impl("nonzero", TORCH_FN(nonzero_npu));
   m.impl("nonzero.out", TORCH_FN(nonzero_out));
-  m.impl("masked_select", TORCH_FN(masked_select));
+  m.impl("masked_select", TORCH_FN(masked_select_npu));
   m.impl("masked_select.out", TORCH_FN(masked_select_out));
   m.impl("_unique2", TORCH_FN(unique2));
   m.impl("unique_consecutive", TORCH_FN(unique_consecutive));

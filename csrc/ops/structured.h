@@ -1,7 +1,6 @@
 // Where ATen has a structured meta function, it decides shape and dtype; these classes give it outputs on the device.
 #pragma once
 
-#include <ATen/NamedTensorUtils.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/TensorMeta.h>
 
@@ -17,21 +16,18 @@ namespace torch_npu::ops {
 void resize_given_output(const at::Tensor& out, at::IntArrayRef sizes, at::IntArrayRef strides, const at::TensorOptions& options);
 void check_in_place(const at::Tensor& self, at::IntArrayRef sizes, const at::TensorOptions& options);
 
-// Names and the TensorIterator's own bookkeeping, common to the three kinds of output.
+// The TensorIterator's own bookkeeping, common to the three kinds of output.
 template <class Meta>
 class WithOutputs : public Meta {
  public:
-  void set_output_raw_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options,
-                              at::DimnameList names) override {
+  void set_output_raw_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options) override {
     provide(i, sizes, strides, options);
-    if (C10_UNLIKELY(!names.empty())) at::namedinference::propagate_names(this->maybe_get_output(i), names);
     if constexpr (std::is_base_of_v<at::TensorIteratorBase, Meta>) {
-      Meta::set_output_raw_strided(i, sizes, strides, options, names);
+      Meta::set_output_raw_strided(i, sizes, strides, options);
     }
   }
-  void set_output_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options,
-                          at::DimnameList names) override {
-    set_output_raw_strided(i, sizes, strides, options, names);
+  void set_output_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options) override {
+    set_output_raw_strided(i, sizes, strides, options);
   }
 
  protected:
