@@ -1,0 +1,28 @@
+// Operators without an npu kernel run on the CPU: said once per operator, counted, and refused on demand.
+#pragma once
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/stack.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace torch_npu::ops {
+
+// Boxed kernel: copies the arguments to the CPU, runs the operator there and copies the results back. TORCH_NPU_FALLBACK
+// says how: `warn` (default, once per operator), `silent`, or `error` (raises NotImplementedError). View operators always
+// raise: a copy cannot alias its base.
+void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack);
+
+struct FallbackCount {
+  std::string op;   // "aten::median"; with overload name "aten::median.dim"
+  uint64_t calls;
+  uint64_t bytes;   // of npu tensors among the arguments, that is what was copied to the CPU
+};
+
+// All operators that fell back in this process, most calls first.
+std::vector<FallbackCount> fallback_counts();
+void reset_fallback_counts();
+
+}  // namespace torch_npu::ops
