@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Builds the wheel into dist/.
+usage() { echo "usage: bash ci/build.sh [--python=3.11]"; }
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+parse_arguments "$@"
+
+build_wheel

@@ -1,0 +1,100 @@
+"""Ascend NPUs as PyTorch device ``npu``.
+
+    import torch, torch_npu
+    x = torch.randn(2, 2).npu()
+    print(x.mm(x))
+
+``import torch`` alone does it too: torch imports this package by itself, through the entry point group ``torch.backends``
+(``TORCH_DEVICE_BACKEND_AUTOLOAD=0`` stops that). Importing never fails because of CANN or of a library that cannot be
+loaded, prints nothing and touches no device. Whether an npu can be used, and if not why: ``torch.npu.is_available()``,
+``torch_npu.unavailable_reason()``, ``python -m torch_npu.doctor``.
+"""
+
+import importlib
+import importlib.util
+import pathlib
+import sys
+
+
+def _autoload():
+    """What torch calls for the entry point. Importing this module has done the work; stands first because torch may ask
+    for it while this module is still waiting for torch."""
+
+
+def _follow_installed_package():
+    """In a directory that holds the sources (a clone's root), Python finds them before the installed package, and they have
+    no native library: submodules are then taken from the installed package."""
+    here = pathlib.Path(__file__).resolve().parent
+    if any(here.glob("_C*.so")):
+        return
+    for entry in sys.path:
+        candidate = pathlib.Path(entry).resolve() / __name__
+        if candidate != here and any(candidate.glob("_C*.so")):
+            __path__[:] = [str(candidate)]
+            return
+
+
+_follow_installed_package()
+
+import torch  # noqa: E402
+
+from torch_npu import _library  # noqa: E402
+from torch_npu._fallbacks import Fallback, fallbacks, reset_fallbacks  # noqa: E402
+from torch_npu.errors import (  # noqa: E402
+    DeviceLostError,
+    InvalidArgumentError,
+    NotSupportedError,
+    NPUError,
+    TimeoutError,
+)
+from torch_npu.version import __version__  # noqa: E402
+
+__all__ = [
+    "DeviceLostError",
+    "Fallback",
+    "InvalidArgumentError",
+    "NPUError",
+    "NotSupportedError",
+    "TimeoutError",
+    "__version__",
+    "fallbacks",
+    "npu",
+    "reset_fallbacks",
+    "unavailable_reason",
+]
+
+_library.load()
+
+from torch_npu import npu  # noqa: E402
+
+
+def unavailable_reason():
+    """One sentence that says why no npu can be used, or ``None`` if one can. Touches no device."""
+    return npu._unavailable_reason()
+
+
+def _register():
+    """Everything that makes torch know the device, in the order that torch asks for."""
+    from torch_npu import _patches
+
+    torch.utils.rename_privateuse1_backend("npu")
+    torch._register_device_module("npu", npu)
+    # ``import torch.npu.amp`` must find these modules, not make second copies of them.
+    for name in npu._SUBMODULES:
+        sys.modules[f"torch.npu.{name}"] = importlib.import_module(f"torch_npu.npu.{name}")
+    torch.utils.generate_methods_for_privateuse1_backend(
+        for_tensor=True, for_module=True, for_packed_sequence=True, for_storage=True
+    )
+    _patches.apply()
+
+
+try:
+    _register()
+except Exception as e:  # the entry point must not break `import torch`; using the device raises the sentence
+    _library.refuse(f"torch has no room for device 'npu': {e}")
+
+
+def __getattr__(name):
+    if name in ("doctor", "softcann") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'torch_npu' has no attribute '{name}'")

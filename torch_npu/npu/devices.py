@@ -1,0 +1,183 @@
+"""Devices: how many, which one is current, what they are called and what they have."""
+
+import torch
+
+from torch_npu import _library
+
+__all__ = [
+    "can_device_access_peer",
+    "current_device",
+    "device",
+    "device_count",
+    "device_of",
+    "get_device_capability",
+    "get_device_name",
+    "get_device_properties",
+    "init",
+    "is_available",
+    "is_bf16_supported",
+    "is_initialized",
+    "set_device",
+    "synchronize",
+]
+
+
+def device_count():
+    """Number of npu devices; 0 if none can be used. Touches no device, so a later ``fork`` is fine."""
+    return _library.bindings().device_count() if _library.loaded() else 0
+
+
+def is_available():
+    """Whether an npu can be used. Never raises; ``torch_npu.unavailable_reason()`` says why not."""
+    return device_count() > 0
+
+
+def _unavailable_reason():
+    return _library.bindings().unavailable_reason() if _library.loaded() else _library.reason()
+
+
+def is_initialized():
+    """Whether this process has used an npu."""
+    return _library.loaded() and _library.bindings().is_initialized() and not _is_in_bad_fork()
+
+
+def init():
+    """Starts the runtime. Not needed: the first use of an npu does it. Raises one sentence if no npu can be used."""
+    _lazy_init()
+
+
+def _is_in_bad_fork():
+    return _library.loaded() and _library.bindings().is_in_bad_fork()
+
+
+def _lazy_init():
+    """Called by torch before the first tensor, and by everything here that needs the runtime."""
+    bindings = _library.bindings()
+    if bindings.is_in_bad_fork():
+        raise RuntimeError(
+            "Cannot re-initialize NPU in forked subprocess: the parent used an npu before the fork. To use npu with "
+            "multiprocessing, use the 'spawn' start method, or do not use the npu before the fork"
+        )
+    if not bindings.is_initialized():
+        bindings.init()
+
+
+def _lazy_call(callback):
+    """Runs ``callback`` now: nothing here has to wait for the runtime to start."""
+    callback()
+
+
+def _get_device_index(device, optional=False):
+    """The index that ``device`` (int, str, torch.device) names. ``None``, and ``npu`` without an index, are the current
+    device; ``None`` only if ``optional``."""
+    if isinstance(device, int) and not isinstance(device, bool):
+        return device
+    if device is None and not optional:
+        raise ValueError("Expected an npu device (an index, 'npu:<index>' or torch.device), got None")
+    if device is not None:
+        device = torch.device(device)
+        if device.type != "npu":
+            raise ValueError(f"Expected an npu device, got {device}")
+        if device.index is not None:
+            return device.index
+    return current_device()
+
+
+def _existing_device_index(device):
+    """As :func:`_get_device_index`, but raises if there is no such device. Starts nothing."""
+    named = device is not None and (isinstance(device, int) or torch.device(device).index is not None)
+    if named or is_initialized():
+        index = _get_device_index(device, optional=True)
+    else:
+        index = 0  # what current_device() would answer, without starting the runtime
+    count = device_count()
+    if count == 0:
+        raise RuntimeError(f"No npu can be used: {_unavailable_reason()}")
+    if not 0 <= index < count:
+        raise ValueError(f"npu:{index} does not exist: there {'is 1 npu' if count == 1 else f'are {count} npus'}")
+    return index
+
+
+def current_device():
+    """Index of the calling thread's current device."""
+    _lazy_init()
+    return torch._C._accelerator_getDeviceIndex()
+
+
+def set_device(device):
+    """Makes ``device`` (an index, a string or a torch.device) current in the calling thread. A negative index does nothing."""
+    _lazy_init()
+    index = _get_device_index(device)
+    if index >= 0:
+        torch._C._accelerator_setDeviceIndex(index)
+
+
+def synchronize(device=None):
+    """Waits until ``device`` (default: the current one) has finished everything it was given. Errors of earlier operators
+    are raised here, with the name of the operator that caused them."""
+    _lazy_init()
+    torch._C._accelerator_synchronizeDevice(_get_device_index(device, optional=True))
+
+
+class device:
+    """Context manager that makes ``device`` current, and the previous one again at the end.
+
+    Args:
+        device: an index, a string or a torch.device; ``None`` or a negative index changes nothing.
+    """
+
+    def __init__(self, device):
+        self.idx = -1 if device is None else _get_device_index(device)
+        self.prev_idx = -1
+
+    def __enter__(self):
+        if self.idx >= 0:
+            _lazy_init()
+            self.prev_idx = torch._C._accelerator_exchangeDevice(self.idx)
+
+    def __exit__(self, *exception):
+        if self.prev_idx >= 0:
+            torch._C._accelerator_maybeExchangeDevice(self.prev_idx)
+        return False
+
+
+class device_of(device):
+    """Context manager that makes the device of a tensor or storage current; changes nothing for one that is not on an npu."""
+
+    def __init__(self, obj):
+        super().__init__(obj.device.index if obj.device.type == "npu" else None)
+
+
+def get_device_properties(device=None):
+    """What ``device`` is: ``name``, ``total_memory`` (bytes), ``cube_core_num``, ``vector_core_num`` and ``L2_cache_size`` (bytes; 0
+    where CANN does not tell). Touches no device."""
+    return _library.bindings().device_properties(_existing_device_index(device))
+
+
+def get_device_name(device=None):
+    """Name of ``device``, for example ``Ascend910B2``; of the software device ``Ascend910B2 (softcann)``. Touches no device."""
+    return get_device_properties(device).name
+
+
+def get_device_capability(device=None):
+    """``None``: npus have names, not version numbers. See :func:`get_device_name`; for the dtypes a device takes,
+    ``torch.accelerator.get_device_capability()``."""
+    _existing_device_index(device)
+
+
+def can_device_access_peer(device, peer_device):
+    """Whether ``device`` can read the memory of ``peer_device``."""
+    return _library.bindings().can_device_access_peer(_existing_device_index(device), _existing_device_index(peer_device))
+
+
+def is_bf16_supported(including_emulation=False):
+    """Whether the current device computes with bfloat16. All npus but the Ascend910A/ProA and Ascend310 series do."""
+    return torch.bfloat16 in torch.accelerator.get_device_capability(_existing_device_index(None))["supported_dtypes"]
+
+
+def _exchange_device(index):
+    return torch._C._accelerator_exchangeDevice(index) if index >= 0 else -1
+
+
+def _maybe_exchange_device(index):
+    return torch._C._accelerator_maybeExchangeDevice(index) if index >= 0 else -1

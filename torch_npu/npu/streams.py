@@ -1,0 +1,117 @@
+"""Streams and events: torch's own, with the constructors and the handles that npu programs use."""
+
+import torch
+
+from torch_npu import _library
+from torch_npu.npu.devices import _get_device_index, _lazy_init
+
+__all__ = ["Event", "Stream", "StreamContext", "current_stream", "default_stream", "set_stream", "stream"]
+
+
+class Stream(torch.Stream):
+    """A queue of work on a device; work on different streams has no order but the one that events make.
+
+    Args:
+        device: an index, a string or a torch.device; default: the current device.
+        priority (int): lower numbers go first; 0 is the default, -1 is high.
+    """
+
+    def __new__(cls, device=None, priority=0, **kwargs):
+        _lazy_init()
+        if "stream_id" in kwargs:
+            return super().__new__(cls, **kwargs)
+        index = _get_device_index(device, optional=True)
+        self = super().__new__(cls, torch.device("npu", index), priority=priority)
+        self._priority = priority
+        return self
+
+    @property
+    def npu_stream(self):
+        """CANN's handle (``aclrtStream``) as an integer."""
+        return self.native_handle
+
+    @property
+    def priority(self):
+        """The priority it was made with; 0 for one obtained from :func:`current_stream`."""
+        return self.__dict__.get("_priority", 0)
+
+    def record_event(self, event=None):
+        """Records ``event`` (default: a new one) behind the work the stream has been given so far, and returns it."""
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
+    @property
+    def _as_parameter_(self):
+        import ctypes
+
+        return ctypes.c_void_p(self.npu_stream)
+
+    def __repr__(self):
+        return f"<torch.npu.Stream device=npu:{self.device_index} stream_id={self.stream_id}>"
+
+
+class Event(torch.Event):
+    """A mark in a stream's work: wait for it, ask whether it was passed, measure the time between two.
+
+    Args:
+        enable_timing (bool): needed for :meth:`elapsed_time`, which answers milliseconds.
+        blocking (bool): whether :meth:`synchronize` sleeps.
+        interprocess (bool): not supported; raises if true.
+    """
+
+    def __new__(cls, enable_timing=False, blocking=False, interprocess=False):
+        if interprocess:
+            raise NotImplementedError("npu events cannot be shared between processes; synchronize the stream instead")
+        return super().__new__(cls, "npu", enable_timing=enable_timing, blocking=blocking, interprocess=False)
+
+    @property
+    def npu_event(self):
+        """CANN's handle (``aclrtEvent``) as an integer; 0 before the first :meth:`record`."""
+        return self.event_id
+
+
+def _wrap(stream):
+    """torch.Stream -> Stream"""
+    return Stream(stream_id=stream.stream_id, device_index=stream.device_index, device_type=stream.device_type)
+
+
+def current_stream(device=None):
+    """The stream that the calling thread's work on ``device`` (default: the current one) goes to."""
+    _lazy_init()
+    return _wrap(torch._C._accelerator_getStream(_get_device_index(device, optional=True)))
+
+
+def default_stream(device=None):
+    """The stream of ``device`` (default: the current one) that is current unless another is set."""
+    _lazy_init()
+    stream_id, device_index, device_type = _library.bindings().default_stream(_get_device_index(device, optional=True))
+    return Stream(stream_id=stream_id, device_index=device_index, device_type=device_type)
+
+
+def set_stream(stream):
+    """Makes ``stream`` (``None``: no change) and its device current in the calling thread. Prefer ``with torch.npu.stream(...)``."""
+    if stream is not None:
+        _lazy_init()
+        torch._C._accelerator_setStream(stream)
+
+
+class StreamContext:
+    """Context manager that makes ``stream`` and its device current, and the previous ones again at the end. ``None`` changes
+    nothing."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def __enter__(self):
+        if self.stream is not None:
+            self.stream.__enter__()
+
+    def __exit__(self, *exception):
+        if self.stream is not None:
+            self.stream.__exit__(*exception)
+
+
+def stream(stream):
+    """``with torch.npu.stream(s):`` work in the block goes to ``s``. See :class:`StreamContext`."""
+    return StreamContext(stream)
