@@ -61,6 +61,7 @@ class Event(torch.Event):
     """
 
     def __new__(cls, enable_timing=False, blocking=False, interprocess=False):
+        _lazy_init()
         if interprocess:
             raise NotImplementedError("npu events cannot be shared between processes; synchronize the stream instead")
         return super().__new__(cls, "npu", enable_timing=enable_timing, blocking=blocking, interprocess=False)
