@@ -45,6 +45,14 @@ int64_t gelu_mode(std::string_view approximate) {
   return 1;
 }
 
+std::pair<double, double> finite_range(ScalarType dtype) {
+  const double highest = dtype == at::kHalf       ? 65504.0
+                         : dtype == at::kBFloat16 ? static_cast<double>(std::numeric_limits<c10::BFloat16>::max())
+                         : dtype == at::kDouble   ? std::numeric_limits<double>::max()
+                                                  : static_cast<double>(std::numeric_limits<float>::max());
+  return {-highest, highest};
+}
+
 int64_t highest(ScalarType dtype) {
   switch (dtype) {
     case ScalarType::Bool: return 2;

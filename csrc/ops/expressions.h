@@ -11,6 +11,7 @@
 #include <ATen/ops/eq.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/ne.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/result_type.h>
 #include <ATen/ops/sort.h>
@@ -35,6 +36,7 @@ inline IntArrayRef or_same(IntArrayRef given, IntArrayRef otherwise) { return gi
 int64_t correction_of(const std::optional<at::Scalar>& correction);            // default 1
 int64_t div_mode(std::optional<std::string_view> rounding_mode);               // 0 none, 1 trunc, 2 floor
 int64_t gelu_mode(std::string_view approximate);                               // 0 none, 1 tanh
+std::pair<double, double> finite_range(ScalarType dtype);  // lowest and highest finite value
 int64_t highest(ScalarType dtype);  // exclusive bound of random_(): what the dtype holds exactly
 
 // ---- tensors --------------------------------------------------------------------------------------------------------
