@@ -36,12 +36,26 @@ class Parameter:
         return self.direction in ("out", "inout")
 
     def declare(self):
-        return f"{self.type} {self.name}"
+        return declare(self.type, self.name)
+
+    def declare_type(self):
+        return self.type if self.type == "..." else declare(self.type, "")
+
+
+def declare(ctype, name):
+    """C declaration of ``name``: ``int (*)(int)`` and ``int[2]`` wrap around the name."""
+    if "(*" in ctype:
+        return re.sub(r"\((\*\s*(?:const)?)\)", lambda m: f"({m[1]}{' ' if 'const' in m[1] else ''}{name})", ctype, count=1)
+    base, bracket, dimensions = ctype.partition("[")
+    return f"{base} {name}{bracket}{dimensions}".rstrip()
 
 
 def parse_parameters(text):
     out = []
     for part in filter(None, text.split("; ")):
+        if part == "...":
+            out.append(Parameter("...", "", ""))
+            continue
         m = re.fullmatch(r"(.*?) (\w+(?:\[\d*\])?)(?: \[(in|out|inout)\])?", part)
         out.append(Parameter(m[1], m[2], m[3] or ""))
     return tuple(out)
@@ -55,6 +69,7 @@ class AclnnOp:
     dtypes: dict = field(hash=False)   # parameter name -> frozenset of "FLOAT", "INT8", ...; absent = undocumented
     since: str = ""
     used_by_adapter: bool = False
+    max_workspace: bool = False        # there is also <name>GetMaxWorkspaceSize with the parameters of the first phase
 
     @property
     def kinds(self):
@@ -77,6 +92,142 @@ def aclnn_ops():
     """{"aclnnAdd": AclnnOp, ...}"""
     return {
         r["op"]: AclnnOp(r["op"], r["header"], parse_parameters(r["parameters"]), _dtypes(r["dtypes"]), r["since"],
-                         r["used_by_adapter"] == "yes")
+                         r["used_by_adapter"] == "yes", r["max_workspace"] == "yes")
         for r in read_table("aclnn.csv")
     }
+
+
+@dataclass(frozen=True)
+class Library:
+    name: str        # "libascendcl.so"
+    shipped: bool
+    sources: tuple   # directories below softcann/
+    needs: tuple     # other libraries of this table
+    reason: str
+
+    @property
+    def id(self):
+        """"ascendcl": CMake target, generated file names, the adapter's enumerator."""
+        return self.name.removeprefix("lib").removesuffix(".so")
+
+
+@dataclass(frozen=True)
+class Function:
+    name: str
+    library: str     # compatible spelling, "libascendcl.so"
+    result: str
+    parameters: tuple
+    header: str      # "" = no header of the SDK declares it
+    since: str       # first CANN release known to have it, "" = unknown
+    required: bool   # by the adapter
+
+    @property
+    def variadic(self):
+        return bool(self.parameters) and self.parameters[-1].type == "..."
+
+    def parameter_list(self):
+        return ", ".join(p.declare() for p in self.parameters)
+
+    def prototype(self):
+        return f"{self.result} {self.name}({self.parameter_list() or 'void'})"
+
+    def function_type(self):
+        """``aclError(void**, size_t)``"""
+        return f"{self.result}({', '.join(p.declare_type() for p in self.parameters)})"
+
+
+@dataclass(frozen=True)
+class Field:
+    name: str        # "" = anonymous union
+    type: str        # "uint32_t", "char[128]", "union{T a;U b}"
+    offset: int
+
+
+@dataclass(frozen=True)
+class Type:
+    name: str
+    kind: str        # struct, union, opaque, typedef, enum
+    header: str
+    size: int = 0
+    fields: tuple = ()       # struct, union
+    target: str = ""         # typedef
+    constants: tuple = ()    # enum: ((name, value), ...)
+
+
+@lru_cache
+def libraries():
+    """{"libascendcl.so": Library, ...}"""
+    return {
+        r["library"]: Library(r["library"], r["shipped"] == "yes", tuple(r["sources"].split()), tuple(r["needs"].split()),
+                              r["reason"])
+        for r in read_table("libraries.csv")
+    }
+
+
+@lru_cache
+def functions():
+    """{"aclrtMalloc": Function, ...}: everything but the two-phase operators."""
+    return {
+        r["name"]: Function(r["name"], r["library"], r["return"], parse_parameters(r["parameters"]), r["header"], r["since"],
+                            r["requirement"] == "required")
+        for r in read_table("functions.csv") + read_table("functions_manual.csv")
+    }
+
+
+def functions_of(library):
+    return [f for f in functions().values() if f.library == library]
+
+
+@lru_cache
+def _constants():
+    return read_table("constants.csv") + read_table("constants_manual.csv")
+
+
+#: ``type`` of a constant that is no enumerator: C types of ``static const`` values, and macros.
+SCALARS = ("int", "int32_t", "uint16_t", "uint32_t", "uint64_t", "aclnnStatus", "#define")
+
+
+def loose_constants():
+    """[(name, C type or "#define", value, header)]: everything that is not an enumerator."""
+    return [(r["name"], r["type"], r["value"], r["header"]) for r in _constants() if r["type"] in SCALARS]
+
+
+@lru_cache
+def types():
+    """{"aclrtMemLocation": Type, ...}; rows of structs_manual.csv add a field to, or replace one of, a struct."""
+    groups = {}
+    for r in read_table("structs.csv") + read_table("structs_manual.csv"):
+        groups.setdefault(r["name"], []).append(r)
+    out = {}
+    for name, rows in groups.items():
+        first = rows[0]
+        if first["kind"] in ("struct", "union"):
+            fields = {}
+            for r in rows:
+                fields[r["field"]] = Field(r["field"], r["type"], int(r["offset"]))
+            ordered = tuple(sorted(fields.values(), key=lambda f: f.offset)) if first["kind"] == "struct" \
+                else tuple(fields.values())
+            out[name] = Type(name, first["kind"], first["header"], int(first["size"]), ordered)
+        else:
+            out[name] = Type(name, first["kind"], first["header"], target=first["type"])
+    enums = {}
+    for r in _constants():
+        if r["type"] not in SCALARS:
+            enums.setdefault(r["type"], []).append(r)
+    for name, rows in enums.items():
+        out[name] = Type(name, "enum", rows[0]["header"], 4, constants=tuple((r["name"], r["value"]) for r in rows))
+    return out
+
+
+@dataclass(frozen=True)
+class ErrorCode:
+    code: int
+    name: str
+    family: str      # acl, aclnn, hccl
+    cause: str
+    hint: str
+
+
+@lru_cache
+def errors():
+    return [ErrorCode(int(r["code"]), r["name"], r["family"], r["cause"], r["hint"]) for r in read_table("errors.csv")]
