@@ -13,6 +13,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PYTHON_VERSION=3.11
 # Not "torch==2.13.0": on Linux that is the CUDA build, several gigabytes.
 TORCH="torch==2.13.0+cpu"
+BUILD_REQUIREMENTS=("scikit-build-core>=0.10" "cmake>=3.26" "ninja>=1.10" numpy pyyaml)
 TORCH_INDEX=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 
 say() { printf '\n=== %s\n' "$*"; }
@@ -63,7 +64,7 @@ quiet_pip() {
 build_wheel() {
   find_python
   BUILD_ENV=$ROOT/build/env-$PYTHON_VERSION
-  make_env "$BUILD_ENV" "scikit-build-core>=0.10" "cmake>=3.26" "ninja>=1.10" numpy pyyaml
+  make_env "$BUILD_ENV" "${BUILD_REQUIREMENTS[@]}"
   say "building the wheel"
   local made=$ROOT/build/wheel-$PYTHON_VERSION log=$ROOT/build/wheel-$PYTHON_VERSION.log
   rm -rf "$made"

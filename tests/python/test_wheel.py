@@ -1,0 +1,83 @@
+"""What is shipped: no link to CANN, nothing that needs the build tree, everything in the wheel."""
+
+import csv
+import os
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch_npu
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(torch_npu.__path__[0])
+ADAPTER_LIBRARIES = sorted([PACKAGE / "lib" / "libtorch_npu.so", *PACKAGE.glob("_C*.so")])
+PROGRAM = """
+import torch, torch_npu
+x = torch.randn(2, 2)
+assert torch.allclose(x.npu().mm(x.npu()).cpu(), x.mm(x))
+print(torch_npu.__path__[0])
+for line in open("/proc/self/maps"):
+    if ".so" in line:
+        print(line.split()[-1])
+"""
+
+
+def dynamic_section(library):
+    text = subprocess.run(["readelf", "-d", library], check=True, capture_output=True, text=True).stdout
+    return re.findall(r"\((NEEDED|RPATH|RUNPATH)\).*\[(.*)\]", text)
+
+
+def cann_libraries():
+    with open(ROOT / "abi" / "libraries.csv", newline="") as f:
+        return {row["library"] for row in csv.DictReader(f)}
+
+
+def test_there_are_libraries():
+    assert len(ADAPTER_LIBRARIES) == 2
+
+
+@pytest.mark.parametrize("library", ADAPTER_LIBRARIES, ids=lambda p: p.name)
+def test_no_link_to_cann(library):
+    needed = {name for tag, name in dynamic_section(library) if tag == "NEEDED"}
+    assert "libascendcl.so" in cann_libraries()
+    assert needed & cann_libraries() == set()
+    assert not [n for n in needed if n.startswith(("libascend", "libacl", "libopapi", "libnnop", "libhccl", "libge_", "libsoftcann"))]
+
+
+@pytest.mark.parametrize("library", sorted(PACKAGE.rglob("*.so*")), ids=lambda p: p.name)
+def test_looks_for_libraries_only_beside_itself(library):
+    paths = [p for tag, value in dynamic_section(library) if tag != "NEEDED" for p in value.split(":")]
+    assert [p for p in paths if not p.startswith("$ORIGIN")] == []
+
+
+def wheel():
+    if "TORCH_NPU_WHEEL" in os.environ:
+        return Path(os.environ["TORCH_NPU_WHEEL"])
+    wheels = sorted((ROOT / "dist").glob(f"torch_npu-{torch_npu.__version__}-*.whl"), key=lambda p: p.stat().st_mtime)
+    if not wheels:
+        pytest.skip("no wheel in dist/; bash ci/build.sh writes it")
+    return wheels[-1]
+
+
+def test_wheel_alone_is_enough(run_python, tmp_path):
+    """The wheel's files, unpacked elsewhere, do without the build tree and without the installed package."""
+    with zipfile.ZipFile(wheel()) as z:
+        z.extractall(tmp_path / "site")
+    lines = run_python(PROGRAM, PYTHONPATH=tmp_path / "site").stdout.splitlines()
+    assert lines[0] == str(tmp_path / "site" / "torch_npu")
+    assert any("libtorch_npu.so" in line for line in lines)
+    from_sources = [line for line in lines if line.startswith((f"{ROOT}/build/", f"{PACKAGE}/"))]
+    assert from_sources == []
+
+
+def test_wheel_contents():
+    with zipfile.ZipFile(wheel()) as z:
+        names = set(z.namelist())
+        metadata = z.read(f"torch_npu-{torch_npu.__version__}.dist-info/METADATA").decode()
+        entry_points = z.read(f"torch_npu-{torch_npu.__version__}.dist-info/entry_points.txt").decode()
+    assert {"torch_npu/lib/libtorch_npu.so", "torch_npu/versions.csv", "torch_npu/doctor.py"} <= names
+    assert not [n for n in names if n.endswith((".cpp", ".o", ".pyc"))]
+    assert {"Requires-Dist: torch==2.13.*", "Requires-Dist: numpy", "Requires-Dist: pyyaml"} <= set(metadata.splitlines())
+    assert "torch_npu:_autoload" in re.sub(" ", "", entry_points)
