@@ -41,21 +41,23 @@ import torch  # noqa: E402
 from torch_npu import _library  # noqa: E402
 from torch_npu._fallbacks import Fallback, fallbacks, reset_fallbacks  # noqa: E402
 from torch_npu.errors import (  # noqa: E402
-    DeviceLostError,
-    InvalidArgumentError,
-    NotSupportedError,
+    NPUDeviceLostError,
     NPUError,
-    TimeoutError,
+    NPUInvalidArgumentError,
+    NPUNotSupportedError,
+    NPUTimeoutError,
+    NPUUnavailableError,
 )
 from torch_npu.version import __version__  # noqa: E402
 
 __all__ = [
-    "DeviceLostError",
     "Fallback",
-    "InvalidArgumentError",
+    "NPUDeviceLostError",
     "NPUError",
-    "NotSupportedError",
-    "TimeoutError",
+    "NPUInvalidArgumentError",
+    "NPUNotSupportedError",
+    "NPUTimeoutError",
+    "NPUUnavailableError",
     "__version__",
     "fallbacks",
     "npu",

@@ -51,5 +51,7 @@ def reason():
 def bindings():
     """``torch_npu._C``; raises one sentence if the library could not be loaded."""
     if _bindings is None:
-        raise RuntimeError(f"No npu can be used: {_reason}")
+        from torch_npu.errors import NPUUnavailableError
+
+        raise NPUUnavailableError(f"No npu can be used: {_reason}")
     return _bindings

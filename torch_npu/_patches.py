@@ -5,6 +5,8 @@ Each patch bridges one gap of torch itself, says which and for which versions, a
 
 import torch
 
+from torch_npu import _library
+
 _undo = []
 
 
@@ -16,14 +18,21 @@ def _assign(owner, name, value):
 
 
 def _typed_errors():
-    """torch 2.13: C++ code can raise torch.AcceleratorError with a code, and no subclass of it. The class then has to choose the
-    subclass itself, from the message."""
+    """torch 2.13: an error that C++ raises with a code reaches Python as torch.AcceleratorError, never as a subclass of it. So
+    the class itself refines what is being raised, by the C++ exception that is in flight."""
     from torch_npu import errors
 
-    def new(cls, *args):
-        return RuntimeError.__new__(errors.class_for(cls, args), *args)
+    base = torch.AcceleratorError
 
-    _assign(torch.AcceleratorError, "__new__", staticmethod(new))
+    def new(cls, *args):
+        raised = _library.bindings().current_error() if cls is base and _library.loaded() else None
+        if raised is None:
+            return RuntimeError.__new__(cls, *args)
+        self = RuntimeError.__new__(getattr(errors, raised["class"]), *args)
+        self.code, self.name, self.cause, self.hint = (raised[k] for k in ("code", "name", "cause", "hint"))
+        return self
+
+    _assign(base, "__new__", staticmethod(new))
 
 
 _PATCHES = [_typed_errors]

@@ -1,48 +1,54 @@
-"""Exceptions for what CANN refuses or loses. Out of memory is torch.OutOfMemoryError, as on every device."""
+"""Exceptions for what CANN refuses, loses or does not have. Out of memory is torch.OutOfMemoryError, as on every device."""
 
-import re
+import sys
 
 import torch
 
-__all__ = ["DeviceLostError", "InvalidArgumentError", "NPUError", "NotSupportedError", "TimeoutError", "class_for"]
+__all__ = [
+    "NPUDeviceLostError",
+    "NPUError",
+    "NPUInvalidArgumentError",
+    "NPUNotSupportedError",
+    "NPUTimeoutError",
+    "NPUUnavailableError",
+]
 
 
 class NPUError(torch.AcceleratorError):
-    """A CANN function failed. The message says what was called, why it failed and what CANN said."""
+    """A CANN function failed. The message says what was called and for which operator, why it failed and what CANN said."""
 
-    @property
-    def code(self):
-        """CANN's error code, for example 507011."""
-        return self.error_code
-
-    @property
-    def name(self):
-        """The code's name in CANN's headers; empty if they have none."""
-        match = _CODE.search(str(self))
-        return match["name"] if match else ""
+    #: CANN's error code, for example 507011; 0 where no CANN function was called.
+    code = 0
+    #: The code's name in CANN's headers, for example ``ACL_ERROR_RT_TIMEOUT``.
+    name = ""
+    #: One line on what the code means.
+    cause = ""
+    #: One line on what to do about it; may be empty.
+    hint = ""
 
 
-class InvalidArgumentError(NPUError):
-    """CANN refuses an argument."""
-
-
-class NotSupportedError(NPUError):
-    """This version of CANN, or this device, does not have the function."""
-
-
-class TimeoutError(NPUError):
+class NPUTimeoutError(NPUError):
     """The device did not finish in time."""
 
 
-class DeviceLostError(NPUError):
-    """The device cannot be used any more by this process."""
+class NPUInvalidArgumentError(NPUError):
+    """CANN refuses an argument."""
 
 
-_CODE = re.compile(r"\b(?P<code>\d{6}) \((?P<name>\w+)\)")
+class NPUNotSupportedError(NPUError):
+    """This version of CANN, or this device, does not have the function."""
 
 
-def class_for(base, arguments):
-    """The class for an exception of which torch only knows ``base`` and its message."""
-    if base is not torch.AcceleratorError or not arguments:
-        return base
-    return base
+class NPUDeviceLostError(NPUError):
+    """The device, or the link to it, failed: the process has to be started again."""
+
+
+class NPUUnavailableError(NPUError):
+    """There is no npu to use: no CANN, a broken one, no device, or no library of this adapter that fits."""
+
+
+if sys.version_info < (3, 12):
+    # There pybind11 refuses an exception whose class is called otherwise than the one torch asked for (see _patches.py). The
+    # qualified name stays, and is what tracebacks show.
+    for _class in [globals()[n] for n in __all__]:
+        _class.__name__ = torch.AcceleratorError.__name__

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "cann/export.h"
+
 namespace torch_npu::ops {
 
 // Boxed kernel: copies the arguments to the CPU, runs the operator there and copies the results back. TORCH_NPU_FALLBACK
@@ -22,7 +24,7 @@ struct FallbackCount {
 };
 
 // All operators that fell back in this process, most calls first.
-std::vector<FallbackCount> fallback_counts();
-void reset_fallback_counts();
+TORCH_NPU_API std::vector<FallbackCount> fallback_counts();
+TORCH_NPU_API void reset_fallback_counts();
 
 }  // namespace torch_npu::ops

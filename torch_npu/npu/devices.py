@@ -3,6 +3,7 @@
 import torch
 
 from torch_npu import _library
+from torch_npu.errors import NPUUnavailableError
 
 __all__ = [
     "can_device_access_peer",
@@ -92,7 +93,7 @@ def _existing_device_index(device):
         index = 0  # what current_device() would answer, without starting the runtime
     count = device_count()
     if count == 0:
-        raise RuntimeError(f"No npu can be used: {_unavailable_reason()}")
+        raise NPUUnavailableError(f"No npu can be used: {_unavailable_reason()}")
     if not 0 <= index < count:
         raise ValueError(f"npu:{index} does not exist: there {'is 1 npu' if count == 1 else f'are {count} npus'}")
     return index
