@@ -8,6 +8,7 @@ the tables, behind an include of every header; tests/cpp/abi_layout.* compiles i
 import argparse
 import re
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 
 import abi_model
@@ -287,6 +288,19 @@ class Sdk:
                 out.append(f"LAYOUT(sizeof({t.name}) == 4);")
                 out += [f"LAYOUT({n} == {literal(v)});" for n, v in t.constants]
         return "\n".join(out) + "\n"
+
+
+@lru_cache
+def type_headers():
+    """{"aclDataType": "acl/acl_base_rt.h", ...}"""
+    return {t.name: t.header for t in abi_model.types().values() if not t.header.startswith(FOREIGN)}
+
+
+def headers_for(functions):
+    """The headers that declare ``functions`` and their types, and CANN's codes."""
+    used = {w for f in functions for text in (f.result, *(p.type for p in f.parameters)) for w in words(text)}
+    found = {type_headers()[w] for w in used if w in type_headers()} | {f.header for f in functions if f.header}
+    return sorted(found | {"acl/acl_base.h", "aclnn/opdev/op_errno.h"})
 
 
 def visible(prototype):

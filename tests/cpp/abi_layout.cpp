@@ -1,0 +1,4 @@
+// Every SDK header together, as C++; sizes, offsets and values are checked while compiling.
+#include "abi_layout.inc"
+
+int main() { return 0; }
