@@ -298,7 +298,7 @@ class Generator:
             else:
                 given = [a.name for a in f.func.arguments.out] if kind == SchemaKind.out else ["self"]
                 verb = "Given" if kind == SchemaKind.out else "GivenInPlace"
-                lines += [f"{verb} {o}_given({g}, {o}_spec);\n  const at::Tensor& {o}_ = {o}_given.tensor();"
+                lines += [f"{verb} {o}_given({g}, {o}_spec);\n  [[maybe_unused]] const at::Tensor& {o}_ = {o}_given.tensor();"
                           for o, g in zip(names, given)]
                 finish = "".join(f"{o}_given.finish();\n  " for o in names)
                 result = (f"return {given[0]};" if len(given) == 1

@@ -45,6 +45,21 @@ int64_t gelu_mode(std::string_view approximate) {
   return 1;
 }
 
+int64_t scatter_reduction(std::string_view reduce) {
+  constexpr std::string_view kNames[] = {"sum", "prod", "amax", "amin", "mean"};
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (kNames[i] == reduce) return static_cast<int64_t>(i) + 1;
+  }
+  TORCH_CHECK(false, "reduce argument must be either sum, prod, mean, amax or amin, got ", reduce);
+}
+
+bool right_side(bool right, std::optional<std::string_view> side) {
+  if (!side.has_value()) return right;
+  TORCH_CHECK(*side == "left" || *side == "right", "torch.searchsorted(): side can only be 'left' or 'right' but got ", *side);
+  TORCH_CHECK(!right || *side == "right", "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True");
+  return *side == "right";
+}
+
 std::pair<double, double> finite_range(ScalarType dtype) {
   const double highest = dtype == at::kHalf       ? 65504.0
                          : dtype == at::kBFloat16 ? static_cast<double>(std::numeric_limits<c10::BFloat16>::max())
@@ -172,6 +187,32 @@ DimVector padded(const at::Tensor& self, IntArrayRef pad) {
 
 DimVector pooled(const at::Tensor& self, IntArrayRef output_size) {
   DimVector sizes(self.sizes().slice(0, self.dim() - output_size.size()));
+  sizes.append(output_size.begin(), output_size.end());
+  return sizes;
+}
+
+DimVector cdist_sizes(const at::Tensor& x1, const at::Tensor& x2) {
+  DimVector sizes = at::infer_size_dimvector(x1.sizes().slice(0, x1.dim() - 2), x2.sizes().slice(0, x2.dim() - 2));
+  sizes.push_back(x1.size(-2));
+  sizes.push_back(x2.size(-2));
+  return sizes;
+}
+
+DimVector im2col_sizes(const at::Tensor& self, IntArrayRef kernel, IntArrayRef dilation, IntArrayRef padding, IntArrayRef stride) {
+  TORCH_CHECK(self.dim() == 3 || self.dim() == 4, "Expected 3D or 4D (batch mode) tensor for input, but got: ", self.sizes());
+  int64_t columns = 1;
+  for (int64_t i = 0; i < 2; ++i) {
+    columns *= (self.size(i - 2) + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i] + 1;
+  }
+  DimVector sizes(self.sizes().slice(0, self.dim() - 3));
+  sizes.push_back(self.size(-3) * kernel[0] * kernel[1]);
+  sizes.push_back(columns);
+  return sizes;
+}
+
+DimVector col2im_sizes(const at::Tensor& self, IntArrayRef output_size, IntArrayRef kernel) {
+  DimVector sizes(self.sizes().slice(0, self.dim() - 2));
+  sizes.push_back(self.size(-2) / (kernel[0] * kernel[1]));
   sizes.append(output_size.begin(), output_size.end());
   return sizes;
 }

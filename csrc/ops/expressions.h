@@ -6,6 +6,7 @@
 #include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Resize.h>
+#include <ATen/ops/dot.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/eq.h>
@@ -18,6 +19,7 @@
 #include <ATen/ops/smooth_l1_loss_backward.h>
 #include <ATen/ops/sort.h>
 #include <ATen/ops/sum.h>
+#include <ATen/ops/view_as_real.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "ops/rules.h"
@@ -38,6 +40,8 @@ inline IntArrayRef or_same(IntArrayRef given, IntArrayRef otherwise) { return gi
 int64_t correction_of(const std::optional<at::Scalar>& correction);            // default 1
 int64_t div_mode(std::optional<std::string_view> rounding_mode);               // 0 none, 1 trunc, 2 floor
 int64_t gelu_mode(std::string_view approximate);                               // 0 none, 1 tanh
+int64_t scatter_reduction(std::string_view reduce);                            // 1 sum, 2 prod, 3 amax, 4 amin, 5 mean
+bool right_side(bool right, std::optional<std::string_view> side);             // searchsorted's two spellings
 std::pair<double, double> finite_range(ScalarType dtype);  // lowest and highest finite value
 int64_t highest(ScalarType dtype);  // exclusive bound of random_(): what the dtype holds exactly
 
@@ -59,6 +63,9 @@ int64_t wrapped_cat_dim(const at::ITensorListRef& tensors, int64_t dim);
 at::Tensor stack_by_cat(at::TensorList tensors, int64_t dim);
 DimVector padded(const at::Tensor& self, IntArrayRef pad);
 DimVector pooled(const at::Tensor& self, IntArrayRef output_size);
+DimVector cdist_sizes(const at::Tensor& x1, const at::Tensor& x2);
+DimVector im2col_sizes(const at::Tensor& self, IntArrayRef kernel, IntArrayRef dilation, IntArrayRef padding, IntArrayRef stride);
+DimVector col2im_sizes(const at::Tensor& self, IntArrayRef output_size, IntArrayRef kernel);
 DimVector embedding_sizes(const at::Tensor& weight, const at::Tensor& indices);
 
 // ---- factories ------------------------------------------------------------------------------------------------------
