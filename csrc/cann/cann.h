@@ -7,15 +7,10 @@
 
 #include <c10/util/Exception.h>
 
-#include <string>
-
+#include "cann/error.h"
 #include "cann/symbols.h"  // generated from abi/: one `inline Symbol<signature> name` per function the adapter uses
 
 namespace torch_npu::cann {
-
-// Raises the Python-visible exception class for `code` (c10::OutOfMemoryError for memory codes, NPUError subclasses else)
-// with: what was called, code, its name, a one-line cause, CANN's own message.
-[[noreturn]] void raise(int code, const char* call, const char* file_independent_context = nullptr);
 
 inline void check(int code, const char* call) {
   if (C10_UNLIKELY(code != 0)) raise(code, call);

@@ -1,0 +1,320 @@
+#include "cann/loader.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <sstream>
+#include <string_view>
+
+#include "cann/cann.h"
+#include "cann/version.h"
+
+namespace torch_npu::cann {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+bool file_exists(const fs::path& p) {
+  std::error_code ignored;
+  return fs::exists(p, ignored);
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, separator);) {
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
+
+std::string trim(std::string s) {
+  s.erase(0, s.find_first_not_of(" \t\r\n"));
+  s.erase(s.find_last_not_of(" \t\r\n") + 1);
+  return s;
+}
+
+struct Handle {
+  void* handle = nullptr;
+  LibraryState state;
+};
+
+// Never closed: threads and exit handlers of CANN's libraries outlive every user of them.
+Handle open_file(const std::string& name, const std::string& file) {
+  Handle h;
+  h.state.name = name;
+  h.handle = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL);
+  if (h.handle == nullptr) {
+    const char* why = dlerror();
+    h.state.error = why != nullptr ? why : "unknown reason";
+    return h;
+  }
+  link_map* map = nullptr;
+  h.state.path = dlinfo(h.handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_name[0] != '\0' ? map->l_name : file;
+  return h;
+}
+
+// CANN and its driver spread over directories: the tree first, then wherever the loader looks.
+Handle open_library(const std::string& home, const std::string& name) {
+  if (home.empty()) return open_file(name, name);
+  const fs::path file = fs::path(home) / "lib64" / name;
+  if (file_exists(file)) return open_file(name, file);
+  Handle h = open_file(name, name);
+  if (h.handle == nullptr && h.state.error.rfind(name + ": cannot open shared object file", 0) == 0) {
+    h.state.error = file.string() + " does not exist";
+  }
+  return h;
+}
+
+class Loader {
+ public:
+  Loader() { choose(); }
+
+  const Installation& installation() const { return installation_; }
+
+  // The library, opened at the first request; its state says why not.
+  const Handle& library(Library id) {
+    std::lock_guard lock(mutex_);
+    return open(id);
+  }
+
+  std::vector<LibraryState> libraries() {
+    std::lock_guard lock(mutex_);
+    std::vector<LibraryState> out;
+    for (const auto& h : libraries_) {
+      if (h) out.push_back(h->state);
+    }
+    for (const Handle& h : operator_libraries_) out.push_back(h.state);
+    return out;
+  }
+
+  void* find_aclnn(const char* name) {
+    std::lock_guard lock(mutex_);
+    open_operator_libraries();
+    for (const Handle& h : operator_libraries_) {
+      if (h.handle == nullptr) continue;
+      if (void* p = dlsym(h.handle, name)) return p;
+    }
+    return nullptr;
+  }
+
+ private:
+  static constexpr size_t kLibraries = std::size(kLibraryNames);
+
+  void choose() {
+    const std::string wish = environment("TORCH_NPU_BACKEND");
+    if (!wish.empty() && wish != "cann" && wish != "softcann") {
+      installation_ = {Backend::cann, "TORCH_NPU_BACKEND is set", "",
+                       "TORCH_NPU_BACKEND=" + wish + " is not a backend: set it to cann or softcann, or unset it.", ""};
+      return;
+    }
+    if (wish == "softcann") return use_softcann("TORCH_NPU_BACKEND=softcann");
+    for (const char* variable : {"ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"}) {
+      const std::string home = environment(variable);
+      if (!home.empty()) return use_cann(std::string(variable) + "=" + home, home);
+    }
+    Handle runtime = open_library("", runtime_name());
+    const bool absent = runtime.handle == nullptr &&
+                        runtime.state.error.rfind(std::string(runtime_name()) + ": cannot open shared object file", 0) == 0;
+    if (!absent) {
+      return use_cann("the loader finds " + (runtime.handle ? runtime.state.path : runtime_name()), home_of(runtime.state.path));
+    }
+    if (wish.empty()) return use_softcann("no CANN was found");
+    installation_ = {Backend::cann, "TORCH_NPU_BACKEND=cann", "",
+                     "TORCH_NPU_BACKEND=cann, but no CANN was found: install the CANN toolkit and source its set_env.sh, or "
+                     "unset TORCH_NPU_BACKEND to use the software device.", ""};
+  }
+
+  void use_cann(std::string reason, std::string home) {
+    installation_ = {Backend::cann, std::move(reason), std::move(home), "", ""};
+    const Handle& runtime = open(Library::ascendcl);
+    if (runtime.handle == nullptr) {
+      installation_.problem = "CANN cannot be used (" + installation_.reason + "): " + runtime.state.error +
+                              "; install the CANN toolkit and driver completely and source its set_env.sh, or set "
+                              "TORCH_NPU_BACKEND=softcann to use the software device.";
+    }
+    identify(runtime);
+  }
+
+  void use_softcann(std::string reason) {
+    const fs::path home = fs::path(own_directory()).parent_path() / "softcann" / "cann";
+    installation_ = {Backend::softcann, std::move(reason), home.string(), "", ""};
+    const Handle& runtime = open(Library::ascendcl);
+    if (runtime.handle == nullptr) {
+      installation_.problem = "the software device of this package cannot be loaded: " + runtime.state.error +
+                              "; reinstall torch_npu.";
+    }
+    identify(runtime);
+  }
+
+  void identify(const Handle& runtime) {
+    if (runtime.handle == nullptr) return;
+    if (auto* f = reinterpret_cast<const char* (*)()>(dlsym(runtime.handle, "softcannVersion"))) installation_.softcann = f();
+  }
+
+  const Handle& open(Library id) {
+    auto& slot = libraries_[static_cast<size_t>(id)];
+    if (slot) return *slot;
+    // By absolute path before its users: what they need is then loaded already, whatever LD_LIBRARY_PATH says.
+    if (id == Library::opapi || id == Library::hccl) open(Library::nnopbase);
+    if (id != Library::ascendcl) open(Library::ascendcl);
+    slot = std::make_unique<Handle>(open_library(installation_.home, kLibraryNames[static_cast<size_t>(id)]));
+    return *slot;
+  }
+
+  // A vendor's library runs code in this process: it has to belong to this user or to root.
+  static bool trusted(const fs::path& file) {
+    struct stat info;
+    return stat(file.c_str(), &info) == 0 && (info.st_uid == 0 || info.st_uid == geteuid());
+  }
+
+  std::vector<fs::path> custom_packages() const {
+    std::vector<fs::path> packages;
+    for (const std::string& p : split(environment("ASCEND_CUSTOM_OPP_PATH"), ':')) packages.emplace_back(p);
+    fs::path opp = environment("ASCEND_OPP_PATH");
+    if (installation_.backend == Backend::softcann || opp.empty()) opp = fs::path(installation_.home) / "opp";
+    std::ifstream config(opp / "vendors" / "config.ini");
+    for (std::string line; std::getline(config, line);) {
+      const size_t eq = line.find('=');
+      if (eq == line.npos || trim(line.substr(0, eq)) != "load_priority") continue;
+      for (const std::string& vendor : split(line.substr(eq + 1), ',')) packages.push_back(opp / "vendors" / trim(vendor));
+    }
+    return packages;
+  }
+
+  // In CANN's order of precedence.
+  void open_operator_libraries() {
+    if (!operator_libraries_.empty()) return;
+    auto add = [this](Handle h) { operator_libraries_.push_back(std::move(h)); };
+    const Handle opapi = open(Library::opapi);
+    for (const fs::path& package : custom_packages()) {
+      const fs::path file = package / "op_api" / "lib" / "libcust_opapi.so";
+      if (file_exists(file) && trusted(file)) add(open_file(file.filename(), file));
+    }
+    std::error_code ignored;
+    std::vector<fs::path> split_libraries;
+    if (!installation_.home.empty()) {
+      for (const auto& entry : fs::directory_iterator(fs::path(installation_.home) / "lib64", ignored)) {
+        const std::string name = entry.path().filename();
+        if (name.rfind("libopapi_", 0) == 0 && entry.path().extension() == ".so") split_libraries.push_back(entry.path());
+      }
+    }
+    std::sort(split_libraries.begin(), split_libraries.end());
+    for (const fs::path& file : split_libraries) add(open_file(file.filename(), file));
+    add(opapi);
+    if (opapi.handle != nullptr) return;
+    for (const char* part : {"ops_infer", "ops_train", "math", "sparse", "fft", "rand"}) {
+      Handle h = open_library(installation_.home, std::string("libaclnn_") + part + ".so");
+      if (h.handle != nullptr) add(std::move(h));
+    }
+  }
+
+  static std::string runtime_name() { return kLibraryNames[static_cast<size_t>(Library::ascendcl)]; }
+
+  // ".../lib64/libascendcl.so" -> "..."
+  static std::string home_of(const std::string& path) {
+    const fs::path directory = fs::path(path).parent_path();
+    return directory.filename() == "lib64" ? directory.parent_path().string() : "";
+  }
+
+  Installation installation_;
+  std::mutex mutex_;
+  std::array<std::unique_ptr<Handle>, kLibraries> libraries_;
+  std::vector<Handle> operator_libraries_;  // searched in this order
+};
+
+// Leaked: symbols may be looked up until the process is gone.
+Loader& loader() {
+  static auto* instance = new Loader;
+  return *instance;
+}
+
+std::string version_note() {
+  const Version& v = version();
+  return v ? "CANN " + v.text : "CANN of unknown version";
+}
+
+std::string installed_note() {
+  const Installation& i = installation();
+  return version_note() + (i.home.empty() ? "" : " at " + i.home);
+}
+
+}  // namespace
+
+const Installation& installation() { return loader().installation(); }
+
+std::vector<LibraryState> libraries() { return loader().libraries(); }
+
+std::string own_directory() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&own_directory), &info) == 0 || info.dli_fname == nullptr) return ".";
+  std::error_code ignored;
+  const fs::path file = fs::canonical(info.dli_fname, ignored);
+  return (ignored ? fs::path(info.dli_fname) : file).parent_path();
+}
+
+void* find_aclnn_or_null(const char* name) noexcept {
+  try {
+    return loader().find_aclnn(name);
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+void* find_aclnn(const char* name) {
+  if (void* p = loader().find_aclnn(name)) return p;
+  if (!installation().problem.empty()) raise_unavailable(installation().problem);
+  const Handle& opapi = loader().library(Library::opapi);
+  if (opapi.handle == nullptr) {
+    raise_unavailable("the operator library of CANN cannot be used: " + opapi.state.error + " (" + installed_note() +
+                      "); install the operator packages of CANN completely.");
+  }
+  raise_unavailable(std::string(name) + " is missing in " + opapi.state.path + " (" + installed_note() +
+                    "): install a CANN that has this operator.");
+}
+
+void* SymbolBase::find() const noexcept {
+  void* p = nullptr;
+  try {
+    const Handle& h = loader().library(library_);
+    if (h.handle != nullptr) p = dlsym(h.handle, name_);
+    // Older and newer CANN keep the aclTensor family in other libraries; the operator libraries depend on them all.
+    if (p == nullptr && library_ == Library::nnopbase) p = loader().find_aclnn(name_);
+  } catch (...) {
+    return absent();
+  }
+  if (p == nullptr) p = absent();
+  address_.store(p, std::memory_order_relaxed);
+  return p;
+}
+
+void* SymbolBase::find_or_raise() const {
+  void* p = find();
+  if (p != absent()) return p;
+  if (!installation().problem.empty()) raise_unavailable(installation().problem);
+  const Handle& h = loader().library(library_);
+  std::string text = std::string(name_) + " cannot be called: ";
+  if (h.handle == nullptr) {
+    text += h.state.error + " (" + installed_note() + "); install CANN completely and source its set_env.sh.";
+  } else {
+    text += "it is missing in " + h.state.path + " (" + version_note() + "); install ";
+    text += *since_ != '\0' ? "CANN " + std::string(since_) + " or newer." : "a newer CANN.";
+  }
+  raise_unavailable(text);
+}
+
+}  // namespace torch_npu::cann
