@@ -1,0 +1,147 @@
+"""What users see when something goes wrong: each test is on the text of the message, and that the device works afterwards."""
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+import torch_npu
+
+DEVICE = "npu"
+
+
+def run(program, **environment):
+    """Runs a program of its own; returns the finished process."""
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **environment})
+
+
+def still_works():
+    x = torch.ones(3, device=DEVICE)
+    assert (x + x).tolist() == [2, 2, 2]
+
+
+def test_shape_mismatch_has_pytorchs_text():
+    with pytest.raises(RuntimeError, match=r"The size of tensor a \(3\) must match the size of tensor b \(4\) at non-singleton dimension 0"):
+        torch.ones(3, device=DEVICE) + torch.ones(4, device=DEVICE)
+    with pytest.raises(RuntimeError, match=r"mat1 and mat2 shapes cannot be multiplied \(2x3 and 4x5\)"):
+        torch.ones(2, 3, device=DEVICE) @ torch.ones(4, 5, device=DEVICE)
+    still_works()
+
+
+def test_mixed_devices():
+    with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device.*npu:0 and cpu"):
+        torch.ones(3, device=DEVICE) + torch.ones(3)
+    still_works()
+
+
+def test_out_of_memory():
+    free, total = torch.npu.mem_get_info()
+    with pytest.raises(torch.OutOfMemoryError) as e:
+        torch.empty(total * 2, dtype=torch.uint8, device=DEVICE)
+    text = str(e.value)
+    for part in ("Tried to allocate", "GiB", "free", "npu"):
+        assert part in text
+    still_works()
+
+
+def test_operator_without_kernel_under_error_mode():
+    done = run("""
+        import torch, torch_npu
+        try:
+            torch.linalg.matrix_exp(torch.eye(3).npu())
+        except NotImplementedError as e:
+            print(e)
+        print((torch.ones(2).npu() + 1).tolist())
+    """, TORCH_NPU_FALLBACK="error")
+    assert done.returncode == 0, done.stderr
+    assert "has no npu kernel" in done.stdout and "TORCH_NPU_FALLBACK=error" in done.stdout and "float32[3, 3]" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[2.0, 2.0]"
+
+
+def test_undocumented_dtype_names_operator_dtype_and_allowed_ones():
+    done = run("""
+        import torch, torch_npu
+        try:
+            torch.ones(2, 2, dtype=torch.int32).npu() @ torch.ones(2, 2, dtype=torch.int32).npu()
+        except NotImplementedError as e:
+            print(e)
+    """, TORCH_NPU_FALLBACK="error")
+    assert done.returncode == 0, done.stderr
+    assert "aten::mm" in done.stdout and "int32" in done.stdout and "float16" in done.stdout
+
+
+def test_asynchronous_failure_names_the_operator_that_caused_it():
+    x = torch.arange(6.0, device=DEVICE).view(2, 3)
+    index = torch.tensor([5], device=DEVICE)
+    with pytest.raises(RuntimeError) as e:
+        bad = x[index]       # out of range: only the device can know
+        good = x + 1         # innocent
+        (good.sum() + bad.sum()).item()
+    text = str(e.value)
+    assert "aten::index.Tensor" in text and "aclnnIndex" in text
+    assert "float32[2, 3]" in text
+    assert "out of bounds" in text or "out of range" in text
+    still_works()
+
+
+def test_injected_failure_of_a_launch_names_the_operator():
+    done = run("""
+        import torch, torch_npu
+        x = torch.ones(3).npu()
+        torch.npu.synchronize()
+        try:
+            y = x * x          # this one fails
+            z = x + x          # this one is innocent
+            torch.npu.synchronize()
+        except RuntimeError as e:
+            print(e)
+        print((x + x).tolist())
+    """, SOFTCANN_FAULT="aclnnMulGetWorkspaceSize:1:161002")
+    assert done.returncode == 0, done.stderr
+    assert "aten::mul.Tensor" in done.stdout and "aclnnMul" in done.stdout and "float32[3]" in done.stdout
+    assert "161002" in done.stdout and "ACLNN_ERR_PARAM_INVALID" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[2.0, 2.0, 2.0]"
+
+
+def test_host_access_to_device_memory_ends_with_an_explanation():
+    done = run("""
+        import ctypes, torch, torch_npu
+        x = torch.ones(4).npu()
+        torch.npu.synchronize()
+        print(ctypes.c_float.from_address(x.data_ptr()).value)
+    """)
+    assert done.returncode != 0
+    assert f"0x{0:x}"[:2] in done.stderr and "device memory" in done.stderr
+    assert "aclrtMemcpy" in done.stderr or ".cpu()" in done.stderr
+
+
+def test_fork_after_device_use():
+    done = run("""
+        import os, torch, torch_npu
+        x = torch.ones(2).npu()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                torch.ones(2).npu()
+                os._exit(1)
+            except RuntimeError as e:
+                os._exit(0 if "Cannot re-initialize NPU in forked subprocess" in str(e) and "spawn" in str(e) else 2)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        print((x + x).tolist())
+    """)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[2.0, 2.0]"
+
+
+def test_fork_before_device_use_works():
+    done = run("""
+        import os, torch, torch_npu
+        assert torch.npu.is_available() and torch.npu.device_count() >= 1 and torch.npu.get_device_name(0)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if (torch.ones(2).npu() + 1).tolist() == [2, 2] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    """)
+    assert done.returncode == 0, done.stderr
