@@ -65,21 +65,21 @@ class DeviceScope {
   const at::TensorImpl* host_ = nullptr;
 };
 
+// Remembers, for the message of the fallback that follows on this thread, which dtypes the parameter takes.
+[[gnu::cold]] void note_undocumented(const launch::AclnnFunction& f, int parameter, at::ScalarType dtype);
+
 // Whether CANN documents support for the tensor's dtype at this parameter. CPU scalars are converted where they are packed.
 inline bool documented(const launch::AclnnFunction& f, int parameter, const at::Tensor& t) {
-  return !t.defined() || !t.is_privateuseone() || launch::dtype_documented(f, parameter, t.scalar_type());
+  if (!t.defined() || !t.is_privateuseone() || C10_LIKELY(launch::dtype_documented(f, parameter, t.scalar_type()))) return true;
+  note_undocumented(f, parameter, t.scalar_type());
+  return false;
 }
 inline bool documented(const launch::AclnnFunction& f, int parameter, const std::optional<at::Tensor>& t) {
   return !t.has_value() || documented(f, parameter, *t);
 }
-inline bool documented(const launch::AclnnFunction& f, int parameter, at::TensorList list) {
-  for (const auto& t : list) {
-    if (!documented(f, parameter, t)) return false;
-  }
-  return true;
-}
-inline bool documented(const launch::AclnnFunction& f, int parameter, const at::ITensorListRef& list) {
-  for (const auto& t : list) {
+template <class List>
+bool documented(const launch::AclnnFunction& f, int parameter, const List& list) {
+  for (const at::Tensor& t : list) {
     if (!documented(f, parameter, t)) return false;
   }
   return true;

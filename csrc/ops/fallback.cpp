@@ -11,6 +11,7 @@
 #include <sstream>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "launch/launch.h"
 #include "launch/queue.h"
@@ -31,6 +32,8 @@ Mode mode() {
   }();
   return m;
 }
+
+thread_local std::string next_reason;
 
 struct Counts {
   uint64_t calls = 0;
@@ -110,8 +113,11 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::string name = c10::toString(op.operator_name());
   const auto arguments = torch::jit::last(*stack, schema.arguments().size());
   // A kernel that exists hands over what it cannot do, which so far is dtypes.
-  const char* lack = op.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1) ? "has no npu kernel for these dtypes"
-                                                                               : "has no npu kernel";
+  std::string lack = "has no npu kernel";
+  if (op.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1)) {
+    const std::string reason = std::exchange(next_reason, {});
+    lack += reason.empty() ? " for these dtypes" : " for these dtypes (" + reason + ")";
+  }
 
   TORCH_CHECK_NOT_IMPLEMENTED(!is_view(schema), name, " ", lack, " and cannot run on the CPU instead: it returns a view of its "
                               "input. Arguments: ", describe(schema, arguments));
@@ -143,6 +149,8 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   }
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
 }
+
+void explain_next_fallback(std::string reason) { next_reason = std::move(reason); }
 
 std::vector<FallbackCount> fallback_counts() {
   std::vector<FallbackCount> result;

@@ -17,6 +17,9 @@ namespace torch_npu::ops {
 // raise: a copy cannot alias its base.
 void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack);
 
+// Why the next fallback on this thread happens, for its message: a kernel that refuses a dtype says which ones it takes.
+void explain_next_fallback(std::string reason);
+
 struct FallbackCount {
   std::string op;   // "aten::median"; with overload name "aten::median.dim"
   uint64_t calls;
