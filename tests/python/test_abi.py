@@ -1,5 +1,6 @@
 """softcann's tree as an SDK: every function under the right library, headers that compile, tables and documents that agree."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -124,7 +125,17 @@ def run_client(tree, tmp_path, text, **environment):
     return done.stdout, done.stderr
 
 
-# aclAppLog takes variable arguments, acldumpGetPath is not supported; the first needs no device.
+def test_example_acl_add(tree, tmp_path):
+    for path in (ROOT / "examples" / "acl_add").iterdir():
+        if path.suffix in (".cpp", "") and path.is_file():
+            shutil.copy(path, tmp_path)
+    done = subprocess.run(["make", "run"], cwd=tmp_path, env={**os.environ, **softcann.environment()},
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-3:] == ["1 2 3 4", "6 7 8 9", "ok"]
+
+
+# A function that softcann does not have and that needs no device.
 CLIENT = r"""
 #include "acl/acl.h"
 #include "acl/acl_tdt_queue.h"
