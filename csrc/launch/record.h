@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "acl/acl.h"
+#include "aclnn/acl_meta.h"
 #include "launch/aclnn.h"
 
 namespace torch_npu::launch {
