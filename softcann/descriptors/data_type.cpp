@@ -1,4 +1,5 @@
 // Sizes of data types, and the half-precision conversions that CANN offers hosts.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -53,6 +54,7 @@ aclFloat16 api::aclFloatToFloat16(float value) {
   const uint32_t sign = (bits >> 16) & 0x8000u;
   if (std::isnan(value)) return static_cast<aclFloat16>(sign | 0x7e00u);
   const float magnitude = std::fabs(value);
+  if (magnitude == 0) return static_cast<aclFloat16>(sign);
   if (magnitude >= 65520.0f) return static_cast<aclFloat16>(sign | 0x7c00u);
   int exponent = 0;
   std::frexp(magnitude, &exponent);  // magnitude = f * 2^exponent, f in [0.5, 1)
