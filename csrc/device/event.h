@@ -1,0 +1,48 @@
+// A point in a stream's work. Made at the first record; waiting for it and destroying it go through the task queue.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/Stream.h>
+
+#include "acl/acl.h"
+#include "cann/export.h"
+
+namespace torch_npu {
+
+struct EventState;  // shared by the event and the queue records that use it
+
+class TORCH_NPU_API NPUEvent {
+ public:
+  enum Flags : uint8_t { kDefault = 0, kTiming = 1, kInterprocess = 2 };
+
+  explicit NPUEvent(uint8_t flags = kDefault) noexcept : flags_(flags) {}
+  ~NPUEvent();
+  NPUEvent(NPUEvent&& other) noexcept;
+  NPUEvent& operator=(NPUEvent&& other) noexcept;
+
+  // An event of another process, from its ipc_handle().
+  static NPUEvent from_ipc_handle(c10::DeviceIndex device, const aclrtIpcEventHandle& handle);
+  aclrtIpcEventHandle ipc_handle(c10::DeviceIndex device);
+
+  bool is_created() const noexcept { return state_ != nullptr; }
+  c10::DeviceIndex device() const noexcept;  // -1 before the first record
+  aclrtEvent handle() const noexcept;        // nullptr before the first record
+
+  // Marks what `stream` was given so far; again if it had been recorded.
+  void record(c10::Stream stream);
+  // Work given to `stream` from now on waits for the last record. No record: nothing to wait for.
+  void block(c10::Stream stream) const;
+  // Whether the last record has been reached. No record: true.
+  bool query() const;
+  void synchronize() const;
+  // Milliseconds from this event to `end`; both need kTiming and have to be complete.
+  double elapsed_time(const NPUEvent& end) const;
+
+ private:
+  void create(c10::DeviceIndex device);
+
+  EventState* state_ = nullptr;
+  uint8_t flags_;
+};
+
+}  // namespace torch_npu

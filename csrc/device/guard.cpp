@@ -1,0 +1,120 @@
+// How c10 switches devices and streams and handles events of the npu device.
+#include <c10/core/DeviceCapability.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+
+#include "device/event.h"
+#include "device/runtime.h"
+#include "device/stream.h"
+#include "memory/allocators.h"
+
+namespace torch_npu {
+namespace {
+
+using c10::kPrivateUse1;
+
+void check_type(c10::Device device) {
+  TORCH_CHECK(device.type() == kPrivateUse1, "Expected an npu device, got ", device);
+}
+
+uint64_t bit(c10::ScalarTypeIndex index) { return uint64_t{1} << static_cast<int>(index); }
+
+struct NPUGuardImpl final : c10::impl::DeviceGuardImplInterface {
+  c10::DeviceType type() const override { return kPrivateUse1; }
+
+  c10::Device exchangeDevice(c10::Device device) const override {
+    check_type(device);
+    const c10::Device old = getDevice();
+    setDevice(device);
+    return old;
+  }
+
+  c10::Device getDevice() const override { return c10::Device(kPrivateUse1, peek_device()); }
+
+  void setDevice(c10::Device device) const override {
+    check_type(device);
+    if (device.has_index()) set_device(device.index());
+  }
+
+  // Called by destructors of guards, whose device has been current before.
+  void uncheckedSetDevice(c10::Device device) const noexcept override {
+    try {
+      if (device.has_index() && (is_initialized() || device.index() != peek_device())) set_device(device.index());
+    } catch (...) {
+      // The next call on the device reports what is wrong with it.
+    }
+  }
+
+  c10::DeviceIndex deviceCount() const noexcept override { return device_count(); }
+
+  void synchronizeDevice(const c10::DeviceIndex device) const override { synchronize_device(device); }
+
+  c10::DeviceCapability getDeviceCapability(c10::Device device) const override {
+    check_type(device);
+    c10::DeviceCapability capability;
+    uint64_t bits = 0;
+    for (const auto index :
+         {c10::kIndex_Bool, c10::kIndex_Byte, c10::kIndex_Char, c10::kIndex_Short, c10::kIndex_Int, c10::kIndex_Long,
+          c10::kIndex_Half, c10::kIndex_Float, c10::kIndex_Double, c10::kIndex_ComplexFloat, c10::kIndex_ComplexDouble}) {
+      bits |= bit(index);
+    }
+    const c10::DeviceIndex number = device.has_index() ? device.index() : peek_device();
+    if (device_properties(number).supports_bfloat16) bits |= bit(c10::kIndex_BFloat16);
+    capability.capability_data.capability_bits = bits;
+    return capability;
+  }
+
+  // Streams.
+  c10::Stream getStream(c10::Device device) const override { return current_stream(number(device)); }
+  c10::Stream getDefaultStream(c10::Device device) const override { return default_stream(number(device)); }
+  c10::Stream getStreamFromGlobalPool(c10::Device device, bool high_priority) const override {
+    return stream_from_pool(number(device), high_priority ? -1 : 0);
+  }
+  c10::Stream getNewStream(c10::Device device, int priority) const override { return stream_from_pool(number(device), priority); }
+  c10::Stream exchangeStream(c10::Stream stream) const override {
+    const c10::Stream old = current_stream(stream.device_index());
+    set_current_stream(stream);
+    return old;
+  }
+  void* getStreamNativeHandle(const c10::Stream stream) const override { return stream_handle(stream); }
+  bool queryStream(const c10::Stream& stream) const override { return query_stream(stream); }
+  void synchronizeStream(const c10::Stream& stream) const override { synchronize_stream(stream); }
+
+  // Events: the void* is an NPUEvent*.
+  void record(void** event, const c10::Stream& stream, const c10::DeviceIndex device, const c10::EventFlag flag) const override {
+    TORCH_CHECK(device == -1 || device == stream.device_index(), "Event device npu:", static_cast<int>(device),
+                " does not match recording stream's device npu:", static_cast<int>(stream.device_index()), ".");
+    if (*event == nullptr) {
+      TORCH_CHECK(flag != c10::EventFlag::INVALID, "npu events cannot be made with the flag INVALID.");
+      *event = new NPUEvent(flag == c10::EventFlag::BACKEND_DEFAULT ? NPUEvent::kTiming : NPUEvent::kDefault);
+    }
+    of(*event).record(stream);
+  }
+  void block(void* event, const c10::Stream& stream) const override {
+    if (event != nullptr) of(event).block(stream);
+  }
+  bool queryEvent(void* event) const override { return event == nullptr || of(event).query(); }
+  void synchronizeEvent(void* event) const override {
+    if (event != nullptr) of(event).synchronize();
+  }
+  void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override { delete static_cast<NPUEvent*>(event); }
+  double elapsedTime(void* start, void* end, const c10::DeviceIndex) const override {
+    TORCH_CHECK_VALUE(start != nullptr && end != nullptr, "Both events must be recorded before calculating elapsed time.");
+    return of(start).elapsed_time(of(end));
+  }
+
+  void recordDataPtrOnStream(const c10::DataPtr& data, const c10::Stream& stream) const override {
+    device_allocator()->recordStream(data, stream);
+  }
+
+ private:
+  static c10::DeviceIndex number(c10::Device device) {
+    check_type(device);
+    return device.has_index() ? device.index() : c10::DeviceIndex{-1};
+  }
+  static NPUEvent& of(void* event) { return *static_cast<NPUEvent*>(event); }
+};
+
+C10_REGISTER_GUARD_IMPL(PrivateUse1, NPUGuardImpl)
+
+}  // namespace
+}  // namespace torch_npu
