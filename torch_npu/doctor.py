@@ -81,14 +81,27 @@ def judge_cann(version, table):
     return None, "not in the table of known versions"
 
 
+# Where an installation states its version, in this order; packages have versions of their own, so the first one counts.
+VERSION_FILES = [
+    ("version.cfg", "version"),
+    ("toolkit/version.info", "version"),
+    ("*-linux/ascend_toolkit_install.info", "version"),
+    ("version.cfg", "toolkit_running_version"),
+    ("runtime/version.info", "version"),
+    ("compiler/version.info", "version"),
+    ("opp/version.info", "version"),
+]
+
+
 def cann_version(home):
     """The version that a CANN installation states about itself, or ``None``."""
-    patterns = ("*_install.info", "*/*_install.info", "version.cfg", "version.info", "*/version.info")
-    for pattern in patterns:
+    for pattern, key in VERSION_FILES:
         for path in sorted(home.glob(pattern)):
-            match = re.search(r"^\s*(?:\w*_)?version\s*=\s*\[?(?:\w+:)?([0-9][\w.]*)", path.read_text(errors="replace"), re.I | re.M)
-            if match:
-                return match[1]
+            match = re.search(rf"^\s*{key}\s*=(.*)$", path.read_text(errors="replace"), re.I | re.M)
+            # "[7.7.0.1.238:8.1.RC1]": the running version is behind the colon.
+            version = match and re.sub(r'[\[\]"\s]', "", match[1]).rpartition(":")[2]
+            if version:
+                return version
     return None
 
 
@@ -178,6 +191,7 @@ def examine(compute=True):
         "adapter": {"version": torch_npu.__version__, "path": torch_npu.__path__[0], "loaded": _library.loaded()},
         "environment": {k: v for k, v in sorted(os.environ.items()) if k in VARIABLES or k.startswith(PREFIXES)},
         "cann": find_cann(),
+        "in_use": _library.bindings().installation() if _library.loaded() else None,
         "devices": [],
     }
     reason = torch_npu.unavailable_reason()
@@ -211,6 +225,10 @@ def _print(report):
             row("", f"missing: {', '.join(c['missing_libraries'])}", "!")
     if not report["cann"]:
         row("CANN", "none found: the software device (softcann) takes its place")
+    if report["in_use"]:
+        used = report["in_use"]
+        what = f"softcann {used['softcann']}" if used["softcann"] else f"CANN {used['version']}".rstrip()
+        row("in use", f"{what}  {used['home']}  ({used['reason']})")
     for name, value in report["environment"].items():
         row("variable", f"{name}={value}")
     for d in report["devices"]:

@@ -9,9 +9,10 @@
 #include <tuple>
 
 #include "cann/error.h"
+#include "cann/loader.h"
+#include "cann/version.h"
 #include "device/runtime.h"
 #include "device/stream.h"
-#include "launch/queue.h"
 #include "memory/allocators.h"
 #include "memory/settings.h"
 #include "ops/fallback.h"
@@ -72,6 +73,15 @@ void init() {
   initialize();
 }
 
+c10::Stream stream(int64_t id, int device) {
+  return c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kPrivateUse1, static_cast<c10::DeviceIndex>(device)), id);
+}
+
+std::string describe(const DeviceProperties& p) {
+  return c10::str("NPUDeviceProperties(name='", p.name, "', total_memory=", p.total_memory >> 20, " MiB, cube_core_num=", p.cube_core_num,
+                  ", vector_core_num=", p.vector_core_num, ", L2_cache_size=", p.l2_cache_size >> 20, " MiB, uuid='", p.uuid, "')");
+}
+
 // Not through at::globalContext(), which would start the runtime: the generator lives on the host.
 py::object default_generator(int device) {
   const at::Generator& generator =
@@ -79,34 +89,84 @@ py::object default_generator(int device) {
   return py::reinterpret_steal<py::object>(THPGenerator_Wrap(generator));
 }
 
+// Which CANN is used, for the doctor. Opens its runtime library, starts no device.
+py::dict installation() {
+  const cann::Installation& used = cann::installation();
+  py::dict d;
+  d["backend"] = used.backend == cann::Backend::softcann ? "softcann" : "cann";
+  d["reason"] = used.reason;
+  d["home"] = used.home;
+  d["problem"] = used.problem;
+  d["softcann"] = used.softcann;
+  d["version"] = used.problem.empty() ? cann::version().text : "";
+  return d;
+}
+
 void bind_runtime(py::module_& m) {
+  py::class_<DeviceProperties>(m, "NPUDeviceProperties")
+      .def_readonly("name", &DeviceProperties::name)
+      .def_readonly("total_memory", &DeviceProperties::total_memory)
+      .def_readonly("cube_core_num", &DeviceProperties::cube_core_num)
+      .def_readonly("vector_core_num", &DeviceProperties::vector_core_num)
+      .def_readonly("L2_cache_size", &DeviceProperties::l2_cache_size)
+      .def_readonly("uuid", &DeviceProperties::uuid)
+      .def_readonly("supports_bfloat16", &DeviceProperties::supports_bfloat16)
+      .def("__repr__", &describe);
   m.def("device_count", [] { return static_cast<int>(device_count()); });
-  m.def("unavailable_reason", wrapped([]() -> py::object {
-          const std::string reason = unavailable_reason();
-          return reason.empty() ? py::none() : py::object(py::str(reason));
-        }));
+  m.def("unavailable_reason", without_gil(&unavailable_reason));
+  m.def("installation", wrapped(&installation));
   m.def("init", without_gil(&init));
   m.def("is_initialized", &is_initialized);
-  m.def("is_in_bad_fork", [] { return torch::utils::is_device_in_bad_fork(c10::DeviceType::PrivateUse1); });
-  m.def("shutdown", &launch::shutdown, py::call_guard<py::gil_scoped_release>());
+  m.def("is_in_bad_fork", &is_in_bad_fork);
   m.def("current_error", &current_error);
+  m.def("device_properties", without_gil([](c10::DeviceIndex device) { return device_properties(device); }));
+  m.def("can_device_access_peer", without_gil(&can_access_peer));
   m.def("default_generator", wrapped(&default_generator));
-  m.def("default_stream", without_gil([](int device) {
-          const c10::StreamData3 s = default_stream(static_cast<c10::DeviceIndex>(device)).pack3();
-          return std::make_tuple(s.stream_id, static_cast<int>(s.device_index), static_cast<int>(s.device_type));
-        }));
+  m.def("default_stream", without_gil([](c10::DeviceIndex device) { return default_stream(device).id(); }));
+  m.def("stream_priority", without_gil([](int64_t id, int device) { return stream_priority(stream(id, device)); }));
+  m.def("stream_priority_range", without_gil(&stream_priority_range));
 }
 
 // ---- memory -----------------------------------------------------------------------------------------------------------
 
+py::list segments() {
+  py::list result;
+  for (const auto& segment : memory_snapshot().segments) {
+    py::dict d;
+    d["device"] = static_cast<int>(segment.device);
+    d["address"] = segment.address;
+    d["total_size"] = segment.total_size;
+    d["allocated_size"] = segment.allocated_size;
+    d["active_size"] = segment.active_size;
+    d["requested_size"] = segment.requested_size;
+    d["stream"] = reinterpret_cast<uintptr_t>(segment.stream);
+    d["segment_type"] = segment.is_large ? "large" : "small";
+    d["segment_pool_id"] = std::make_tuple(segment.owner_private_pool_id.first, segment.owner_private_pool_id.second);
+    d["is_expandable"] = segment.is_expandable;
+    py::list blocks;
+    size_t address = segment.address;
+    for (const auto& block : segment.blocks) {
+      py::dict b;
+      b["address"] = address;
+      address += block.size;
+      b["size"] = block.size;
+      b["requested_size"] = block.requested_size;
+      b["state"] = block.allocated ? "active_allocated" : block.active ? "active_pending_free" : "inactive";
+      blocks.append(b);
+    }
+    d["blocks"] = blocks;
+    result.append(d);
+  }
+  return result;
+}
+
 void bind_memory(py::module_& m) {
-  m.def("raw_alloc", without_gil([](size_t bytes) {
-          return reinterpret_cast<uintptr_t>(device_allocator()->raw_allocate(bytes));
-        }));
-  m.def("raw_delete", without_gil([](uintptr_t address) {
-          device_allocator()->raw_deallocate(reinterpret_cast<void*>(address));
-        }));
+  m.def("raw_alloc", without_gil([](size_t bytes) { return reinterpret_cast<uintptr_t>(raw_alloc(bytes)); }));
+  m.def("raw_delete", without_gil([](uintptr_t address) { raw_delete(reinterpret_cast<void*>(address)); }));
+  m.def("set_memory_fraction", without_gil(&set_memory_fraction));
+  m.def("memory_fraction", without_gil(&memory_fraction));
   m.def("set_allocator_settings", without_gil(&memory::set_allocator_settings));
+  m.def("memory_snapshot", wrapped(&segments));
 }
 
 // ---- fallbacks --------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def _unavailable_reason():
 
 def is_initialized():
     """Whether this process has used an npu."""
-    return _library.loaded() and _library.bindings().is_initialized() and not _is_in_bad_fork()
+    return _library.loaded() and _library.bindings().is_initialized()
 
 
 def init():
@@ -54,13 +54,8 @@ def _is_in_bad_fork():
 def _lazy_init():
     """Called by torch before the first tensor, and by everything here that needs the runtime."""
     bindings = _library.bindings()
-    if bindings.is_in_bad_fork():
-        raise RuntimeError(
-            "Cannot re-initialize NPU in forked subprocess: the parent used an npu before the fork. To use npu with "
-            "multiprocessing, use the 'spawn' start method, or do not use the npu before the fork"
-        )
     if not bindings.is_initialized():
-        bindings.init()
+        bindings.init()  # raises one sentence if no npu can be used, or after a fork
 
 
 def _lazy_call(callback):
@@ -150,8 +145,8 @@ class device_of(device):
 
 
 def get_device_properties(device=None):
-    """What ``device`` is: ``name``, ``total_memory`` (bytes), ``cube_core_num``, ``vector_core_num`` and ``L2_cache_size`` (bytes; 0
-    where CANN does not tell). Touches no device."""
+    """What ``device`` is: ``name``, ``total_memory`` and ``L2_cache_size`` (bytes), ``cube_core_num``, ``vector_core_num``, ``uuid`` and
+    ``supports_bfloat16``; 0 or empty where CANN does not tell. Starts nothing."""
     return _library.bindings().device_properties(_existing_device_index(device))
 
 
@@ -173,7 +168,7 @@ def can_device_access_peer(device, peer_device):
 
 def is_bf16_supported(including_emulation=False):
     """Whether the current device computes with bfloat16. All npus but the Ascend910A/ProA and Ascend310 series do."""
-    return torch.bfloat16 in torch.accelerator.get_device_capability(_existing_device_index(None))["supported_dtypes"]
+    return get_device_properties().supports_bfloat16
 
 
 def _exchange_device(index):

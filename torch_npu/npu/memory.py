@@ -18,6 +18,7 @@ __all__ = [
     "memory_allocated",
     "memory_cached",
     "memory_reserved",
+    "memory_snapshot",
     "memory_stats",
     "memory_stats_as_nested_dict",
     "memory_summary",
@@ -120,6 +121,12 @@ def caching_allocator_alloc(size, device=None, stream=None):
 def caching_allocator_delete(mem_ptr):
     """Frees memory from :func:`caching_allocator_alloc`."""
     _library.bindings().raw_delete(mem_ptr)
+
+
+def memory_snapshot():
+    """Every piece of memory that the allocator holds, on all devices: a list of segments, each a dict with ``device``, ``address``,
+    ``total_size``, ``stream`` and its ``blocks``, which have ``address``, ``size`` and ``state``."""
+    return _library.bindings().memory_snapshot() if is_initialized() else []
 
 
 def _set_allocator_settings(settings):

@@ -21,9 +21,7 @@ class Stream(torch.Stream):
         if "stream_id" in kwargs:
             return super().__new__(cls, **kwargs)
         index = _get_device_index(device, optional=True)
-        self = super().__new__(cls, torch.device("npu", index), priority=priority)
-        self._priority = priority
-        return self
+        return super().__new__(cls, torch.device("npu", index), priority=priority)
 
     @property
     def npu_stream(self):
@@ -32,8 +30,14 @@ class Stream(torch.Stream):
 
     @property
     def priority(self):
-        """The priority it was made with; 0 for one obtained from :func:`current_stream`."""
-        return self.__dict__.get("_priority", 0)
+        """0 is the default; lower numbers go first."""
+        return _library.bindings().stream_priority(self.stream_id, self.device_index)
+
+    @staticmethod
+    def priority_range():
+        """``(least, greatest)`` priority that :class:`Stream` takes; the greatest is the lowest number."""
+        _lazy_init()
+        return _library.bindings().stream_priority_range()
 
     def record_event(self, event=None):
         """Records ``event`` (default: a new one) behind the work the stream has been given so far, and returns it."""
@@ -86,8 +90,9 @@ def current_stream(device=None):
 def default_stream(device=None):
     """The stream of ``device`` (default: the current one) that is current unless another is set."""
     _lazy_init()
-    stream_id, device_index, device_type = _library.bindings().default_stream(_get_device_index(device, optional=True))
-    return Stream(stream_id=stream_id, device_index=device_index, device_type=device_type)
+    index = _get_device_index(device, optional=True)
+    stream_id = _library.bindings().default_stream(index)
+    return Stream(stream_id=stream_id, device_index=index, device_type=int(torch._C._autograd.DeviceType.PrivateUse1.value))
 
 
 def set_stream(stream):
