@@ -11,7 +11,7 @@
 #include <mutex>
 #include <thread>
 
-#include "cann/cann.h"
+#include "device/stream.h"
 #include "launch/config.h"
 #include "launch/ring.h"
 
@@ -86,7 +86,7 @@ class DeviceQueue {
   void consume() {
     on_consumer = true;
     pthread_setname_np(pthread_self(), ("npu" + std::to_string(device_) + "_queue").c_str());
-    guarded("aclrtSetDevice", [&] { NPU_CHECK(cann::aclrtSetDevice(device_)); });
+    guarded("aclrtSetDevice", [&] { set_device(device_); });
     while (void* record = ring_.next()) {
       auto* header = static_cast<Header*>(record);
       guarded(header->name, [&] { header->action(header->heap ? header->heap : header + 1); });
