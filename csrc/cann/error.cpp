@@ -126,7 +126,7 @@ void raise(int code, const char* call, const char* context, const std::string& m
   throw NPUError(code, std::move(text));
 }
 
-void raise_unavailable(const std::string& reason, int code) { throw NPUUnavailableError(code, reason); }
+void raise_unavailable(const std::string& reason, int code) { throw NPUUnavailableError(code, "No npu can be used: " + reason); }
 
 }  // namespace cann
 

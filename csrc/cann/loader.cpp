@@ -48,6 +48,14 @@ std::string trim(std::string s) {
   return s;
 }
 
+// What no use of a device can do without. The rest of CANN is asked for where it is used.
+constexpr const char* kIndispensable[] = {
+    "aclInit",           "aclrtGetDeviceCount",    "aclrtSetDevice",       "aclrtGetSocName",     "aclrtMalloc",
+    "aclrtFree",         "aclrtMallocHost",        "aclrtFreeHost",        "aclrtMemcpy",         "aclrtMemcpyAsync",
+    "aclrtCreateStream", "aclrtSynchronizeStream", "aclrtSynchronizeDevice", "aclrtRecordEvent",  "aclrtStreamWaitEvent",
+    "aclrtDestroyEvent", "aclrtQueryEventStatus",  "aclrtSynchronizeEvent", "aclrtGetMemInfo",
+};
+
 struct Handle {
   void* handle = nullptr;
   LibraryState state;
@@ -141,29 +149,39 @@ class Loader {
 
   void use_cann(std::string reason, std::string home) {
     installation_ = {Backend::cann, std::move(reason), std::move(home), "", ""};
-    const Handle& runtime = open(Library::ascendcl);
-    if (runtime.handle == nullptr) {
-      installation_.problem = "CANN cannot be used (" + installation_.reason + "): " + runtime.state.error +
-                              "; install the CANN toolkit and driver completely and source its set_env.sh, or set "
-                              "TORCH_NPU_BACKEND=softcann to use the software device.";
+    const std::string missing = examine();
+    if (!missing.empty()) {
+      installation_.problem = "CANN cannot be used (" + installation_.reason + "): " + missing +
+                              "; install the CANN toolkit, its operator packages and the driver completely and source "
+                              "set_env.sh, or set TORCH_NPU_BACKEND=softcann to use the software device.";
     }
-    identify(runtime);
   }
 
   void use_softcann(std::string reason) {
     const fs::path home = fs::path(own_directory()).parent_path() / "softcann" / "cann";
     installation_ = {Backend::softcann, std::move(reason), home.string(), "", ""};
-    const Handle& runtime = open(Library::ascendcl);
-    if (runtime.handle == nullptr) {
-      installation_.problem = "the software device of this package cannot be loaded: " + runtime.state.error +
-                              "; reinstall torch_npu.";
+    const std::string missing = examine();
+    if (!missing.empty()) {
+      installation_.problem = "the software device of this package cannot be used: " + missing + "; install torch_npu again.";
     }
-    identify(runtime);
   }
 
-  void identify(const Handle& runtime) {
-    if (runtime.handle == nullptr) return;
+  // What is missing, "" if nothing is. Opens the runtime library only: the operator libraries are large.
+  std::string examine() {
+    const Handle& runtime = open(Library::ascendcl);
+    if (runtime.handle == nullptr) return runtime.state.error;
     if (auto* f = reinterpret_cast<const char* (*)()>(dlsym(runtime.handle, "softcannVersion"))) installation_.softcann = f();
+    for (const char* name : kIndispensable) {
+      if (dlsym(runtime.handle, name) != nullptr) continue;
+      const std::string version = version_from_files(installation_.home);
+      return std::string(name) + " is missing in " + runtime.state.path + (version.empty() ? "" : " (CANN " + version + ")");
+    }
+    if (installation_.home.empty()) return {};
+    for (Library id : {Library::nnopbase, Library::opapi}) {
+      const char* name = kLibraryNames[static_cast<size_t>(id)];
+      if (!file_exists(fs::path(installation_.home) / "lib64" / name) && open(id).handle == nullptr) return open(id).state.error;
+    }
+    return {};
   }
 
   const Handle& open(Library id) {
@@ -283,8 +301,8 @@ void* find_aclnn(const char* name) {
     raise_unavailable("the operator library of CANN cannot be used: " + opapi.state.error + " (" + installed_note() +
                       "); install the operator packages of CANN completely.");
   }
-  raise_unavailable(std::string(name) + " is missing in " + opapi.state.path + " (" + installed_note() +
-                    "): install a CANN that has this operator.");
+  throw NPUNotSupportedError(0, std::string(name) + " is missing in " + opapi.state.path + " (" + version_note() +
+                                    "): install operator packages of CANN that have it.");
 }
 
 void* SymbolBase::find() const noexcept {
@@ -307,14 +325,12 @@ void* SymbolBase::find_or_raise() const {
   if (p != absent()) return p;
   if (!installation().problem.empty()) raise_unavailable(installation().problem);
   const Handle& h = loader().library(library_);
-  std::string text = std::string(name_) + " cannot be called: ";
+  const std::string what = std::string(name_) + " cannot be called: ";
   if (h.handle == nullptr) {
-    text += h.state.error + " (" + installed_note() + "); install CANN completely and source its set_env.sh.";
-  } else {
-    text += "it is missing in " + h.state.path + " (" + version_note() + "); install ";
-    text += *since_ != '\0' ? "CANN " + std::string(since_) + " or newer." : "a newer CANN.";
+    raise_unavailable(what + h.state.error + " (" + installed_note() + "); install CANN completely and source its set_env.sh.");
   }
-  raise_unavailable(text);
+  throw NPUNotSupportedError(0, what + "it is missing in " + h.state.path + " (" + version_note() + "); install " +
+                                    (*since_ != '\0' ? "CANN " + std::string(since_) + " or newer." : "a newer CANN."));
 }
 
 }  // namespace torch_npu::cann
