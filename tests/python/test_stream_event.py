@@ -1,0 +1,233 @@
+"""Streams and events: order, waiting, state, timing, and what torch's own generic classes make of them."""
+import threading
+
+import pytest
+import torch
+import torch_npu  # noqa: F401
+
+pytestmark = pytest.mark.skipif(not torch.npu.is_available(), reason="no npu")
+
+
+def long_work(n=20):
+    x = torch.randn(400, 400, device="npu")
+    for _ in range(n):
+        x = (x @ x) * 0.01
+    return x
+
+
+def test_default_stream_is_current():
+    s = torch.npu.current_stream()
+    assert s == torch.npu.default_stream()
+    assert s.stream_id == 0
+    assert s.device == torch.device("npu:0")
+
+
+def test_stream_context_restores():
+    before = torch.npu.current_stream()
+    s = torch.npu.Stream()
+    with torch.npu.stream(s):
+        assert torch.npu.current_stream() == s
+    assert torch.npu.current_stream() == before
+
+
+def test_current_stream_is_per_thread():
+    s = torch.npu.Stream()
+    seen = []
+    with torch.npu.stream(s):
+        t = threading.Thread(target=lambda: seen.append(torch.npu.current_stream()))
+        t.start()
+        t.join()
+    assert seen == [torch.npu.default_stream()]
+
+
+def test_pool_wraps_after_32_streams():
+    streams = [torch.npu.Stream() for _ in range(33)]
+    assert len({s.stream_id for s in streams[:32]}) == 32
+    assert streams[32].stream_id == streams[0].stream_id
+    handles = {s.npu_stream for s in streams}
+    assert len(handles) == 32 and 0 not in handles
+
+
+def test_priorities():
+    least, greatest = torch.npu.Stream.priority_range()
+    assert (least, greatest) == (0, -1)
+    assert torch.npu.Stream().priority == 0
+    assert torch.npu.Stream(priority=-1).priority == -1
+
+
+def test_work_runs_on_another_stream():
+    x = torch.ones(64, device="npu")
+    s = torch.npu.Stream()
+    s.wait_stream(torch.npu.current_stream())
+    with torch.npu.stream(s):
+        y = x + 1
+    torch.npu.current_stream().wait_stream(s)
+    assert (y * 2).tolist() == [4.0] * 64
+
+
+def test_stream_query_and_synchronize():
+    s = torch.npu.Stream()
+    with torch.npu.stream(s):
+        long_work()
+    s.synchronize()
+    assert s.query() is True
+
+
+def test_event_states():
+    e = torch.npu.Event()
+    assert e.query() is True      # never recorded: nothing to wait for
+    e.synchronize()
+    e.wait()
+    long_work()
+    e.record()
+    e.synchronize()
+    assert e.query() is True
+    e.record()                    # again
+    e.synchronize()
+
+
+def test_event_query_counts_records_still_queued():
+    e = torch.npu.Event()
+    long_work(60)
+    e.record()
+    states = [e.query()]
+    e.synchronize()
+    states.append(e.query())
+    assert states == [False, True]
+
+
+def test_wait_event_orders_streams():
+    s = torch.npu.Stream()
+    for _ in range(20):
+        x = long_work(3)
+        e = torch.npu.current_stream().record_event()
+        s.wait_event(e)
+        with torch.npu.stream(s):
+            y = x + 1
+        torch.npu.current_stream().wait_stream(s)
+        assert torch.equal(y.cpu(), x.cpu() + 1)
+
+
+def test_elapsed_time():
+    start, end = torch.npu.Event(enable_timing=True), torch.npu.Event(enable_timing=True)
+    start.record()
+    long_work()
+    end.record()
+    end.synchronize()
+    ms = start.elapsed_time(end)
+    assert 0 < ms < 60_000
+    assert end.elapsed_time(end) == pytest.approx(0)
+
+
+def test_elapsed_time_needs_timing_and_records():
+    timed = torch.npu.Event(enable_timing=True)
+    timed.record()
+    timed.synchronize()
+    with pytest.raises((RuntimeError, ValueError), match="recorded before calculating elapsed time"):
+        timed.elapsed_time(torch.npu.Event(enable_timing=True))
+    plain = torch.npu.Event()
+    plain.record()
+    plain.synchronize()
+    with pytest.raises((RuntimeError, ValueError), match="enable_timing=True"):
+        timed.elapsed_time(plain)
+
+
+def test_events_may_die_before_they_are_reached():
+    for _ in range(50):
+        long_work(1)
+        torch.npu.Event().record()
+        e = torch.npu.Event()
+        e.record()
+        e.wait(torch.npu.Stream())
+        del e
+    torch.npu.synchronize()
+
+
+def test_generic_stream_and_event():
+    s = torch.Stream("npu")
+    e = torch.Event("npu", enable_timing=True)
+    x = torch.ones(8, device="npu")
+    s.wait_stream(torch.accelerator.current_stream())
+    with s:
+        y = x + 1
+        e.record(s)
+    e.synchronize()
+    assert s.query() or True
+    assert y.tolist() == [2.0] * 8
+    assert s.native_handle != 0
+
+
+def test_accelerator_api():
+    assert torch.accelerator.current_accelerator() == torch.device("npu")
+    assert torch.accelerator.device_count() == torch.npu.device_count()
+    torch.accelerator.synchronize()
+    dtypes = torch.accelerator.get_device_capability()["supported_dtypes"]
+    assert {torch.float32, torch.float16, torch.int64, torch.bool} <= dtypes
+
+
+@pytest.mark.skipif(torch.npu.device_count() < 2, reason="one device")
+def test_record_on_a_stream_of_another_device():
+    e = torch.npu.Event()
+    e.record(torch.npu.Stream("npu:0"))
+    with pytest.raises(RuntimeError, match="does not match recording stream's device"):
+        e.record(torch.npu.Stream("npu:1"))
+
+
+def test_two_devices(run_python):
+    done = run_python("""
+import torch, torch_npu
+a = torch.arange(1000.0, device="npu:0")
+b = torch.arange(1000.0, device="npu:1")
+for _ in range(20):
+    a = a + b.to("npu:0")
+    b = a.to("npu:1") * 0.5
+assert torch.npu.current_device() == 0
+with torch.npu.device(1):
+    assert torch.npu.current_stream().device_index == 1
+    e = torch.npu.Event()
+    c = b + 1
+    e.record()
+e.wait(torch.npu.Stream("npu:0"))
+x, y = torch.arange(1000.0), torch.arange(1000.0)
+for _ in range(20):
+    x = x + y
+    y = x * 0.5
+print(torch.allclose(a.cpu(), x), torch.allclose(c.cpu(), y + 1))
+""", SOFTCANN_DEVICE_COUNT=2, TORCH_NPU_BACKEND="softcann", ASCEND_RT_VISIBLE_DEVICES=None)
+    assert done.stdout.split() == ["True", "True"]
+
+
+def test_fork_is_possible_until_the_device_is_used(run_python):
+    done = run_python("""
+import os, torch, torch_npu
+torch.npu.is_available(), torch.npu.device_count(), torch.npu.get_device_name(), torch.manual_seed(1)
+assert not torch.npu.is_initialized()
+for used in (False, True):
+    if used:
+        torch.ones(2).npu()
+    child = os.fork()
+    if child == 0:
+        try:
+            print("child", (torch.ones(2).npu() + 1).tolist(), flush=True)
+        except RuntimeError as e:
+            print("child", e, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+print("parent", (torch.ones(2).npu() + 1).tolist())
+""")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "child [2.0, 2.0]"
+    assert lines[1] == ("child Cannot re-initialize NPU in forked subprocess. To use NPU with multiprocessing, you must use the "
+                        "'spawn' start method")
+    assert lines[2] == "parent [2.0, 2.0]"
+
+
+def test_exit_with_work_in_flight(run_python):
+    done = run_python("""
+import torch, torch_npu
+x = torch.randn(300, 300, device="npu")
+for _ in range(50):
+    x = x @ x * 0.01
+e = torch.npu.Event(); e.record()
+""")
+    assert done.stderr == ""
