@@ -1,7 +1,7 @@
 # The torch that the Python interpreter would import, found without importing it:
 #   TORCH_INCLUDE_DIRS, TORCH_LIBRARY_DIR, TORCH_CPU_LIBRARIES, TORCH_COMPILE_DEFINITIONS, TORCH_VERSION
 # Not find_package(Torch): its targets drag in compile flags and libraries that neither part of this project needs.
-include_guard(GLOBAL)
+include_guard()  # per scope: what it sets are variables
 execute_process(
   COMMAND ${Python_EXECUTABLE} -c
     "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
