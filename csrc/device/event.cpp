@@ -104,7 +104,7 @@ NPUEvent& NPUEvent::operator=(NPUEvent&& other) noexcept {
   return *this;
 }
 
-c10::DeviceIndex NPUEvent::device() const noexcept { return state_ != nullptr ? state_->device : c10::DeviceIndex{-1}; }
+c10::DeviceIndex NPUEvent::device_index() const noexcept { return state_ != nullptr ? state_->device : c10::DeviceIndex{-1}; }
 
 aclrtEvent NPUEvent::handle() const noexcept { return state_ != nullptr ? state_->handle : nullptr; }
 

@@ -25,7 +25,7 @@ class TORCH_NPU_API NPUEvent {
   aclrtIpcEventHandle ipc_handle(c10::DeviceIndex device);
 
   bool is_created() const noexcept { return state_ != nullptr; }
-  c10::DeviceIndex device() const noexcept;  // -1 before the first record
+  c10::DeviceIndex device_index() const noexcept;  // -1 before the first record
   aclrtEvent handle() const noexcept;        // nullptr before the first record
 
   // Marks what `stream` was given so far; again if it had been recorded.
