@@ -22,8 +22,11 @@ class DeviceBackend {
   // Returns when all work handed to the device so far, queued launches included, has run.
   virtual void synchronize() = 0;
 
+  // A stream of the device is being captured into a graph: the host must neither wait for it nor record events.
+  virtual bool capturing() { return false; }
+
   // An event behind everything that `stream` was given so far. Belongs to the caller until recycle_event().
-  virtual void* record_event(c10::StreamId stream) = 0;
+  virtual void* record_event(c10::Stream stream) = 0;
   virtual bool event_done(void* event) = 0;
   virtual void wait_event(void* event) = 0;
   virtual void recycle_event(void* event) noexcept = 0;
@@ -31,7 +34,7 @@ class DeviceBackend {
   // Address ranges without memory, and memory to put behind them. map() returns a handle for unmap(), nullptr when the
   // device is out of memory.
   virtual void* reserve_address(size_t bytes) = 0;
-  virtual void release_address(void* address) = 0;
+  virtual void release_address(void* address) noexcept = 0;
   virtual void* map(void* address, size_t bytes) = 0;
   virtual void unmap(void* address, void* handle) = 0;
 };

@@ -27,6 +27,7 @@ struct Segment {
   size_t bytes;
   Block* first;
   Space* space;
+  bool oversize;  // counted so when made
   std::unique_ptr<ExpandableSegment> expandable;
   std::shared_ptr<c10::GatheredContext> context;
 };
@@ -43,8 +44,9 @@ struct Block : TreeNode {
   uint64_t freed_at;  // the cache's clock when the block became free
   uint32_t pending_events;
   bool allocated;
+  bool oversize;
   bool mapped;  // false: address range of an expandable segment without memory behind it
-  c10::SmallVector<c10::StreamId, 2> used_by;  // other streams, from recordStream
+  c10::SmallVector<c10::Stream, 2> used_by;  // other streams, from recordStream
   std::shared_ptr<c10::GatheredContext> context;
 
   bool is_free() const { return !allocated && mapped && pending_events == 0; }
@@ -58,8 +60,6 @@ struct Space {
   bool small;
   FreeTree<Block> free;
   std::map<char*, Block*> unmapped;  // parts of expandable segments that have no memory, by address
-
-  c10::CachingAllocator::StatTypes stat_types() const { return {true, small, !small}; }
 };
 
 struct StreamPool {

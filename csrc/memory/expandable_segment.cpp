@@ -12,7 +12,13 @@ ExpandableSegment::~ExpandableSegment() { backend_.release_address(base_); }
 
 bool ExpandableSegment::map(char* begin, size_t bytes) {
   for (size_t done = 0; done < bytes; done += granule_) {
-    void* handle = backend_.map(begin + done, granule_);
+    void* handle = nullptr;
+    try {
+      handle = backend_.map(begin + done, granule_);
+    } catch (...) {
+      unmap(begin, done);
+      throw;
+    }
     if (handle == nullptr) {
       unmap(begin, done);
       return false;

@@ -1,0 +1,144 @@
+#include "memory/cann_backend.h"
+
+#include <c10/util/Exception.h>
+
+#include "cann/cann.h"
+#include "device/stream.h"
+#include "launch/queue.h"
+
+namespace torch_npu::memory {
+namespace {
+
+bool is_out_of_memory(int code) {
+  return code == ACL_ERROR_RT_MEMORY_ALLOCATION || code == ACL_ERROR_BAD_ALLOC || code == ACL_ERROR_STORAGE_OVER_LIMIT;
+}
+
+constexpr uint64_t kHugePages = 1;  // flag of aclrtReserveMemAddress
+
+class CannBackend final : public DeviceBackend {
+ public:
+  explicit CannBackend(c10::DeviceIndex device) : device_(device) {}
+
+  void* allocate(size_t bytes) override {
+    const ScopedDevice scope(device_);
+    void* data = nullptr;
+    const int code = cann::aclrtMalloc(&data, bytes, ACL_MEM_MALLOC_HUGE_FIRST);
+    if (is_out_of_memory(code)) return nullptr;
+    cann::check(code, "aclrtMalloc");
+    return data;
+  }
+
+  void release(void* data) override {
+    const ScopedDevice scope(device_);
+    NPU_CHECK(cann::aclrtFree(data));
+  }
+
+  std::pair<size_t, size_t> memory_info() override {
+    const ScopedDevice scope(device_);
+    size_t free = 0;
+    size_t total = 0;
+    NPU_CHECK(cann::aclrtGetMemInfo(ACL_HBM_MEM, &free, &total));
+    return {free, total};
+  }
+
+  void synchronize() override {
+    launch::drain_nothrow(device_);  // an operator's failure stays pending for the call that is to report it
+    const ScopedDevice scope(device_);
+    NPU_CHECK(cann::aclrtSynchronizeDevice());
+  }
+
+  void* record_event(c10::Stream stream) override { return event_pool().record(stream).release(); }
+  bool event_done(void* event) override { return static_cast<NPUEvent*>(event)->query(); }
+  void wait_event(void* event) override { static_cast<NPUEvent*>(event)->synchronize(); }
+  void recycle_event(void* event) noexcept override {
+    event_pool().recycle(std::unique_ptr<NPUEvent>(static_cast<NPUEvent*>(event)));
+  }
+
+  void* reserve_address(size_t bytes) override {
+    TORCH_CHECK(cann::aclrtReserveMemAddress.available() && cann::aclrtMallocPhysical.available() &&
+                    cann::aclrtMapMem.available() && cann::aclrtUnmapMem.available(),
+                "expandable_segments:True needs aclrtReserveMemAddress, aclrtMallocPhysical and aclrtMapMem, which this CANN"
+                " does not have; remove it from PYTORCH_NPU_ALLOC_CONF or install CANN 8.1.RC1 or newer.");
+    const ScopedDevice scope(device_);
+    void* address = nullptr;
+    NPU_CHECK(cann::aclrtReserveMemAddress(&address, bytes, 0, nullptr, kHugePages));
+    return address;
+  }
+
+  void release_address(void* address) noexcept override {
+    try {
+      NPU_CHECK(cann::aclrtReleaseMemAddress(address));
+    } catch (const std::exception& e) {
+      TORCH_WARN("An address range of the memory allocator could not be given back: ", e.what());
+    }
+  }
+
+  void* map(void* address, size_t bytes) override {
+    const ScopedDevice scope(device_);
+    aclrtPhysicalMemProp properties{};
+    properties.handleType = ACL_MEM_HANDLE_TYPE_NONE;
+    properties.allocationType = ACL_MEM_ALLOCATION_TYPE_PINNED;
+    properties.memAttr = ACL_HBM_MEM_HUGE;
+    properties.location.id = static_cast<uint32_t>(device_);
+    properties.location.type = ACL_MEM_LOCATION_TYPE_DEVICE;
+    aclrtDrvMemHandle handle = nullptr;
+    const int code = cann::aclrtMallocPhysical(&handle, bytes, &properties, 0);
+    if (is_out_of_memory(code)) return nullptr;
+    cann::check(code, "aclrtMallocPhysical");
+    if (const int failed = cann::aclrtMapMem(address, bytes, 0, handle, 0)) {
+      cann::aclrtFreePhysical(handle);
+      cann::check(failed, "aclrtMapMem");
+    }
+    return handle;
+  }
+
+  void unmap(void* address, void* handle) override {
+    const ScopedDevice scope(device_);
+    NPU_CHECK(cann::aclrtUnmapMem(address));
+    NPU_CHECK(cann::aclrtFreePhysical(static_cast<aclrtDrvMemHandle>(handle)));
+  }
+
+ private:
+  const c10::DeviceIndex device_;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceBackend> make_cann_backend(c10::DeviceIndex device) {
+  return std::make_unique<CannBackend>(device);
+}
+
+std::unique_ptr<NPUEvent> EventPool::record(c10::Stream stream) {
+  std::unique_ptr<NPUEvent> event;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto& idle = idle_[stream.device_index()];
+    if (!idle.empty()) {
+      event = std::move(idle.back());
+      idle.pop_back();
+    }
+  }
+  if (event == nullptr) event = std::make_unique<NPUEvent>();
+  event->record(stream);
+  return event;
+}
+
+void EventPool::recycle(std::unique_ptr<NPUEvent> event) noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  idle_[event->device_index()].push_back(std::move(event));
+}
+
+EventPool& event_pool() {
+  static auto* pool = new EventPool;
+  return *pool;
+}
+
+ScopedDevice::ScopedDevice(c10::DeviceIndex device) : before_(current_device()), restore_(before_ != device) {
+  set_device(device);
+}
+
+ScopedDevice::~ScopedDevice() {
+  if (restore_) set_device(before_);
+}
+
+}  // namespace torch_npu::memory
