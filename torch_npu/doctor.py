@@ -44,6 +44,7 @@ VARIABLES = [
     "TASK_QUEUE_ENABLE",
 ]
 PREFIXES = ("TORCH_NPU_", "SOFTCANN_", "PYTORCH_NPU_")
+REINSTALL = "Install the wheel again: bash ci/build.sh writes it to dist/"
 SMALL_PROGRAM = "import torch, torch_npu; x = torch.ones(2, device='npu'); assert (x + x).tolist() == [2.0, 2.0]"
 
 
@@ -168,7 +169,9 @@ def _next_step(report):
     if mismatch:
         return f"pip install 'torch=={torch_npu.__version__.rsplit('.', 1)[0]}.*'"
     if not report["adapter"]["loaded"]:
-        return "Install the wheel again: bash ci/build.sh writes it to dist/"
+        return REINSTALL
+    if report["in_use"]["backend"] == "softcann" and report["in_use"]["problem"]:
+        return REINSTALL
     in_use = [c for c in report["cann"] if c["found_by"] != "not in the environment"]
     for c in in_use:
         if not c["exists"]:
@@ -179,7 +182,7 @@ def _next_step(report):
         if c["fits"] is False:
             return f"Install a newer CANN than {c['version']} ({c['remark']})"
     if in_use:
-        return ("Check driver and firmware with npu-smi info; to use the software device instead, set TORCH_NPU_BACKEND=softcann")
+        return "Check driver and firmware with npu-smi info; to use the software device instead, set TORCH_NPU_BACKEND=softcann"
     return "Set TORCH_NPU_BACKEND=softcann to use the software device, or install CANN and source its set_env.sh"
 
 
@@ -227,7 +230,7 @@ def _print(report):
         row("CANN", "none found: the software device (softcann) takes its place")
     if report["in_use"]:
         used = report["in_use"]
-        what = f"softcann {used['softcann']}" if used["softcann"] else f"CANN {used['version']}".rstrip()
+        what = f"softcann {used['softcann']}" if used["backend"] == "softcann" else f"CANN {used['version']}"
         row("in use", f"{what}  {used['home']}  ({used['reason']})")
     for name, value in report["environment"].items():
         row("variable", f"{name}={value}")
