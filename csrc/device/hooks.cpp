@@ -3,14 +3,12 @@
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/StorageImpl.h>
 
-#include <algorithm>
-
 #include "cann/cann.h"
 #include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
-#include "launch/queue.h"
 #include "memory/allocators.h"
+#include "memory/storage.h"
 
 namespace torch_npu {
 namespace {
@@ -57,21 +55,7 @@ struct NPUHooks final : at::PrivateUse1HooksInterface {
   }
 
   void resizePrivateUse1Bytes(const c10::Storage& storage, size_t new_size) const override {
-    c10::StorageImpl* impl = storage.unsafeGetStorageImpl();
-    TORCH_CHECK(impl->resizable(), "Trying to resize storage that is not resizable");
-    const c10::DeviceIndex device = storage.device().index();
-    const DeviceSwitch scope(device);
-    c10::DataPtr data = device_allocator()->allocate(new_size);
-    const size_t kept = std::min(impl->nbytes(), new_size);
-    if (kept != 0) {
-      aclrtStream stream = stream_handle(current_stream(device));
-      launch::raise_pending(device);
-      launch::push(device, "aclrtMemcpyAsync", [to = data.get(), from = impl->data(), kept, stream] {
-        NPU_CHECK(cann::aclrtMemcpyAsync(to, kept, from, kept, ACL_MEMCPY_DEVICE_TO_DEVICE, stream));
-      });
-    }
-    impl->set_data_ptr_noswap(std::move(data));
-    impl->set_nbytes(new_size);
+    resize_storage_bytes(storage.unsafeGetStorageImpl(), new_size);
   }
 };
 

@@ -3,7 +3,7 @@
 #include <c10/util/Exception.h>
 
 #include "cann/cann.h"
-#include "device/stream.h"
+#include "device/runtime.h"
 #include "launch/queue.h"
 
 namespace torch_npu::memory {
@@ -20,7 +20,7 @@ class CannBackend final : public DeviceBackend {
   explicit CannBackend(c10::DeviceIndex device) : device_(device) {}
 
   void* allocate(size_t bytes) override {
-    const ScopedDevice scope(device_);
+    const DeviceSwitch scope(device_);
     void* data = nullptr;
     const int code = cann::aclrtMalloc(&data, bytes, ACL_MEM_MALLOC_HUGE_FIRST);
     if (is_out_of_memory(code)) return nullptr;
@@ -29,12 +29,12 @@ class CannBackend final : public DeviceBackend {
   }
 
   void release(void* data) override {
-    const ScopedDevice scope(device_);
+    const DeviceSwitch scope(device_);
     NPU_CHECK(cann::aclrtFree(data));
   }
 
   std::pair<size_t, size_t> memory_info() override {
-    const ScopedDevice scope(device_);
+    const DeviceSwitch scope(device_);
     size_t free = 0;
     size_t total = 0;
     NPU_CHECK(cann::aclrtGetMemInfo(ACL_HBM_MEM, &free, &total));
@@ -43,8 +43,8 @@ class CannBackend final : public DeviceBackend {
 
   void synchronize() override {
     launch::drain_nothrow(device_);  // an operator's failure stays pending for the call that is to report it
-    const ScopedDevice scope(device_);
-    NPU_CHECK(cann::aclrtSynchronizeDevice());
+    const DeviceSwitch scope(device_);
+    if (const int code = cann::aclrtSynchronizeDevice()) raise_asynchronous(code, "aclrtSynchronizeDevice", device_);
   }
 
   void* record_event(c10::Stream stream) override { return event_pool().record(stream).release(); }
@@ -59,7 +59,7 @@ class CannBackend final : public DeviceBackend {
                     cann::aclrtMapMem.available() && cann::aclrtUnmapMem.available(),
                 "expandable_segments:True needs aclrtReserveMemAddress, aclrtMallocPhysical and aclrtMapMem, which this CANN"
                 " does not have; remove it from PYTORCH_NPU_ALLOC_CONF or install CANN 8.1.RC1 or newer.");
-    const ScopedDevice scope(device_);
+    const DeviceSwitch scope(device_);
     void* address = nullptr;
     NPU_CHECK(cann::aclrtReserveMemAddress(&address, bytes, 0, nullptr, kHugePages));
     return address;
@@ -74,7 +74,7 @@ class CannBackend final : public DeviceBackend {
   }
 
   void* map(void* address, size_t bytes) override {
-    const ScopedDevice scope(device_);
+    const DeviceSwitch scope(device_);
     aclrtPhysicalMemProp properties{};
     properties.handleType = ACL_MEM_HANDLE_TYPE_NONE;
     properties.allocationType = ACL_MEM_ALLOCATION_TYPE_PINNED;
@@ -93,7 +93,7 @@ class CannBackend final : public DeviceBackend {
   }
 
   void unmap(void* address, void* handle) override {
-    const ScopedDevice scope(device_);
+    const DeviceSwitch scope(device_);
     NPU_CHECK(cann::aclrtUnmapMem(address));
     NPU_CHECK(cann::aclrtFreePhysical(static_cast<aclrtDrvMemHandle>(handle)));
   }
@@ -131,14 +131,6 @@ void EventPool::recycle(std::unique_ptr<NPUEvent> event) noexcept {
 EventPool& event_pool() {
   static auto* pool = new EventPool;
   return *pool;
-}
-
-ScopedDevice::ScopedDevice(c10::DeviceIndex device) : before_(current_device()), restore_(before_ != device) {
-  set_device(device);
-}
-
-ScopedDevice::~ScopedDevice() {
-  if (restore_) set_device(before_);
 }
 
 }  // namespace torch_npu::memory

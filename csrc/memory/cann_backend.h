@@ -28,18 +28,4 @@ class EventPool {
 
 EventPool& event_pool();
 
-// Makes `device` current on this thread while it lives. Unlike a c10 guard it also tells CANN if nothing changes, because
-// a new thread has no current device there.
-class ScopedDevice {
- public:
-  explicit ScopedDevice(c10::DeviceIndex device);
-  ~ScopedDevice();
-  ScopedDevice(const ScopedDevice&) = delete;
-  ScopedDevice& operator=(const ScopedDevice&) = delete;
-
- private:
-  c10::DeviceIndex before_;
-  bool restore_;
-};
-
 }  // namespace torch_npu::memory

@@ -10,7 +10,7 @@
 #include <unordered_map>
 
 #include "cann/cann.h"
-#include "device/stream.h"
+#include "device/runtime.h"
 #include "launch/queue.h"
 #include "memory/allocators.h"
 #include "memory/cann_backend.h"
@@ -46,11 +46,9 @@ void forget_in_child() {
 }
 
 DeviceCache& make_cache(c10::DeviceIndex device) {
-  TORCH_CHECK(!forked.load(), "Cannot re-initialize NPU in forked subprocess. To use an npu with multiprocessing, you must"
-              " use the 'spawn' start method.");
-  TORCH_CHECK(device >= 0, "npu:", static_cast<int>(device), " is not a device.");
   const Settings settings = load_settings();
-  set_device(device);  // a wrong index or a missing device ends here
+  check_device(device);
+  current_device();  // starts CANN; raises where it cannot be used, in a forked process too
   std::lock_guard<std::mutex> lock(making);
   std::atomic<DeviceCache*>& slot = caches[static_cast<size_t>(device)];
   if (slot.load() == nullptr) {
@@ -95,6 +93,7 @@ class Allocator final : public c10::DeviceAllocator {
   void copy_data(void* dest, const void* src, size_t bytes) const override {
     const c10::Stream stream = current_stream(current_device());
     const aclrtStream handle = stream_handle(stream);
+    launch::raise_pending(stream.device_index());
     launch::push(stream.device_index(), "aclrtMemcpyAsync", [=] {
       NPU_CHECK(cann::aclrtMemcpyAsync(dest, bytes, src, bytes, ACL_MEMCPY_DEVICE_TO_DEVICE, handle));
     });

@@ -86,8 +86,8 @@ class HostCache final : public at::CachingHostAllocatorImpl<c10::Stream, Event> 
 
  private:
   void allocate_host_memory(size_t bytes, void** data) override {
-    load_settings();  // raises if the settings are wrong
-    const ScopedDevice scope(current_device());
+    load_settings();  // raises if they are wrong
+    current_device();  // CANN pins memory for a thread that has a device
     if (try_allocate(bytes, data)) return;
     empty_cache();  // what is cached in other sizes may be enough
     if (try_allocate(bytes, data)) return;
