@@ -27,6 +27,9 @@ struct Task {
 // Appends to `stream` (nullptr = default stream of the current context). Returns an ACL code; on error the task was dropped.
 [[gnu::visibility("default")]] int enqueue(aclrtStream stream, const Task& task);
 
+// Whether kernels on `device` may use memory of `peer` (aclrtDeviceEnablePeerAccess).
+bool peer_access_enabled(int device, int peer);
+
 // Device a stream belongs to, or -1 after fail().
 [[gnu::visibility("default")]] int device_of(aclrtStream stream);
 
