@@ -44,6 +44,7 @@ class Graveyard {
     try {
       // Gone with its device.
       if (is_initialized()) {
+        const DeviceSwitch scope(state->device);
         aclrtEventRecordedStatus status = ACL_EVENT_RECORDED_STATUS_COMPLETE;
         if (state->issued.load() != 0 && cann::aclrtQueryEventStatus(state->handle, &status) == 0 &&
             status != ACL_EVENT_RECORDED_STATUS_COMPLETE) {
@@ -73,6 +74,7 @@ EventState* retain(EventState* state) noexcept {
 }
 
 void drop(EventState* state) noexcept {
+  if (is_in_bad_fork()) return;  // the parent's
   if (state != nullptr && state->references.fetch_sub(1, std::memory_order_acq_rel) == 1) graveyard().bury(state);
 }
 
