@@ -45,7 +45,15 @@ VARIABLES = [
 ]
 PREFIXES = ("TORCH_NPU_", "SOFTCANN_", "PYTORCH_NPU_")
 REINSTALL = "Install the wheel again: bash ci/build.sh writes it to dist/"
-SMALL_PROGRAM = "import torch, torch_npu; x = torch.ones(2, device='npu'); assert (x + x).tolist() == [2.0, 2.0]"
+SMALL_PROGRAM = """
+import sys, torch, torch_npu
+try:
+    x = torch.ones(2, device="npu")
+    if (x + x).tolist() != [2.0, 2.0]:
+        sys.exit("1 + 1 is not 2")
+except Exception as e:
+    sys.exit(str(e))
+"""
 
 
 def version_table():
@@ -157,8 +165,7 @@ def _compute():
         return "it did not end within 300 seconds"
     if done.returncode == 0:
         return None
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"it ended with code {done.returncode}"
+    return done.stderr.strip() or f"it ended with code {done.returncode}"
 
 
 def _next_step(report):

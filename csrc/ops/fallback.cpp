@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <sstream>
@@ -78,6 +79,8 @@ void print(std::ostream& out, const c10::IValue& v) {
       print(out, list[i]);
     }
     out << ']';
+  } else if (v.isDouble()) {
+    out << v.toDouble();  // an IValue would print a dot behind it
   } else {
     out << v;
   }
@@ -101,10 +104,7 @@ bool is_view(const c10::FunctionSchema& schema) {
   });
 }
 
-// A Python warning without the C++ file and line, which say nothing to the user.
-void warn(std::string message) {
-  c10::warn(c10::Warning(c10::UserWarning(), c10::SourceLocation{"", nullptr, 0}, std::move(message), false));
-}
+std::atomic<FallbackWarner> warner{[](const std::string& text) { TORCH_WARN(text); }};
 
 }  // namespace
 
@@ -143,12 +143,14 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     c.bytes += bytes;
   }
   if (first && mode() == Mode::Warn) {
-    warn(c10::str(name, " ", lack, " and runs on the CPU, which copies its tensors there and back. Arguments: ",
-                  describe(schema, arguments), ". Said once per operator; torch_npu.fallbacks() counts all, "
-                  "TORCH_NPU_FALLBACK=error|silent changes it."));
+    warner.load()(c10::str(name, " ", lack, " and runs on the CPU, which copies its tensors there and back. Arguments: ",
+                           describe(schema, arguments), ". Said once per operator; torch_npu.fallbacks() counts all, "
+                           "TORCH_NPU_FALLBACK=error|silent changes it."));
   }
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
 }
+
+void set_fallback_warner(FallbackWarner w) { warner = w; }
 
 void explain_next_fallback(std::string reason) { next_reason = std::move(reason); }
 

@@ -20,6 +20,10 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack);
 // Why the next fallback on this thread happens, for its message: a kernel that refuses a dtype says which ones it takes.
 void explain_next_fallback(std::string reason);
 
+// Who says it; by default c10's warning handler, which prints to stderr where torch has not put one of its own.
+using FallbackWarner = void (*)(const std::string& text);
+TORCH_NPU_API void set_fallback_warner(FallbackWarner warner);
+
 struct FallbackCount {
   std::string op;   // "aten::median"; with overload name "aten::median.dim"
   uint64_t calls;

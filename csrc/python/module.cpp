@@ -171,7 +171,17 @@ void bind_memory(py::module_& m) {
 
 // ---- fallbacks --------------------------------------------------------------------------------------------------------
 
+// Operators are also called where torch turns C++ warnings into log lines (torch.ops): this one always is a Python warning.
+void warn(const std::string& text) {
+  py::gil_scoped_acquire gil;
+  if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) == 0) return;
+  python_error raised;  // the user's filter makes warnings errors
+  raised.persist();
+  throw std::move(raised);
+}
+
 void bind_fallbacks(py::module_& m) {
+  ops::set_fallback_warner(&warn);
   m.def("fallbacks", [] {
     std::vector<std::tuple<std::string, uint64_t, uint64_t>> rows;
     for (ops::FallbackCount& f : ops::fallback_counts()) rows.emplace_back(std::move(f.op), f.calls, f.bytes);

@@ -34,7 +34,7 @@ def is_available():
 
 
 def _unavailable_reason():
-    return _library.bindings().unavailable_reason() if _library.loaded() else _library.reason()
+    return (_library.bindings().unavailable_reason() or None) if _library.loaded() else _library.reason()
 
 
 def is_initialized():

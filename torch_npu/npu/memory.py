@@ -158,7 +158,7 @@ def memory_summary(device=None, abbreviated=False):
     """The counters of :func:`memory_stats` as a printable table. ``abbreviated`` leaves the split by small and large pool out."""
     index = _get_device_index(device, optional=True)
     stats = memory_stats(index)
-    line = "|" + "-" * 90 + "|"
+    line = "|" + "-" * 91 + "|"
     text = [line, f"| {f'npu:{index} memory':<34}|" + "".join(f"{c:>12} |" for c in ("now", "peak", "allocated", "freed")), line]
     for title, key, is_bytes in _SUMMARY_ROWS:
         for pool, name in [("all", title)] + ([] if abbreviated else [("large_pool", "  large pool"), ("small_pool", "  small pool")]):
