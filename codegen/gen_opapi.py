@@ -156,7 +156,7 @@ ACCESS = {
     "b": "const bool {0} = call.integer({1}) != 0;", "d": "const double {0} = call.real({1});", "f": "const double {0} = call.real({1});",
 }
 
-AT_CALL = re.compile(r"\bat::(?!detail|native|impl|indexing)([a-z_]\w*)\(")
+AT_CALL = re.compile(r"\bat::([a-z_]\w*)\(")
 WORD = re.compile(r"(?<![\w.:>])[A-Za-z_]\w*")
 
 

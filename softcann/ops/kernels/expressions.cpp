@@ -1,12 +1,96 @@
 #include "softcann/ops/kernels/expressions.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/_prelu_kernel_backward.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/convolution.h>
+#include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/log_sigmoid_backward.h>
+#include <ATen/ops/log_sigmoid_forward.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/native_group_norm_backward.h>
+#include <ATen/ops/native_layer_norm_backward.h>
+#include <ATen/ops/prelu.h>
+#include <ATen/ops/scatter.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
-#include <cstring>
+#include <algorithm>
 
 namespace softcann::ops {
+namespace {
+
+bool is_reduced(at::ScalarType type) { return type == at::kHalf || type == at::kBFloat16; }
+
+// Half types are computed in float.
+at::Tensor widened(const at::Tensor& t) { return t.defined() && is_reduced(t.scalar_type()) ? t.to(at::kFloat) : t; }
+
+}  // namespace
+
+std::optional<std::string_view> rounding_mode(int64_t mode) {
+  switch (mode) {
+    case 0: return std::nullopt;
+    case 1: return "trunc";
+    case 2: return "floor";
+    default: TORCH_CHECK_VALUE(false, "mode is ", mode, "; allowed are 0 (true division), 1 (trunc) and 2 (floor)");
+  }
+}
+
+std::string_view reduction_name(int64_t reduce) {
+  constexpr std::string_view kNames[] = {"sum", "prod", "amax", "amin", "mean"};
+  TORCH_CHECK_VALUE(reduce >= 1 && reduce <= 5, "reduce is ", reduce,
+                    "; allowed are 1 (add), 2 (mul), 3 (max), 4 (min) and 5 (mean)");
+  return kNames[reduce - 1];
+}
+
+std::array<bool, 3> mask3(c10::ArrayRef<bool> mask) {
+  TORCH_CHECK_VALUE(mask.size() == 3, "outputMask has ", mask.size(), " elements; 3 are needed");
+  return {mask[0], mask[1], mask[2]};
+}
+
+std::array<bool, 2> mask2(c10::ArrayRef<bool> mask) {
+  TORCH_CHECK_VALUE(mask.size() == 2, "outputMask has ", mask.size(), " elements; 2 are needed");
+  return {mask[0], mask[1]};
+}
+
+c10::List<std::optional<at::Tensor>> index_list(at::TensorList list, bool empty_result) {
+  c10::List<std::optional<at::Tensor>> out;
+  out.reserve(list.size());
+  for (const at::Tensor& tensor : list) {
+    const bool given = tensor.defined() && (tensor.numel() != 0 || empty_result);
+    out.push_back(given ? std::optional<at::Tensor>(tensor) : std::nullopt);
+  }
+  return out;
+}
+
+at::Tensor scatter(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& src, int64_t reduce) {
+  const at::Tensor where = long_index(index);
+  if (reduce == 0) return at::scatter(self, dim, where, src);
+  TORCH_CHECK_VALUE(reduce == 1 || reduce == 2, "reduce is ", reduce, "; allowed are 0 (replace), 1 (add) and 2 (mul)");
+  return at::scatter(self, dim, where, src, reduce == 1 ? "add" : "multiply");
+}
+
+at::Tensor scatter(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value, int64_t reduce) {
+  const at::Tensor where = long_index(index);
+  if (reduce == 0) return at::scatter(self, dim, where, value);
+  TORCH_CHECK_VALUE(reduce == 1 || reduce == 2, "reduce is ", reduce, "; allowed are 0 (replace), 1 (add) and 2 (mul)");
+  return at::scatter(self, dim, where, value, reduce == 1 ? "add" : "multiply");
+}
+
+at::Tensor one_hot(const at::Tensor& self, int64_t classes, const at::Tensor& on, const at::Tensor& off, int64_t axis) {
+  auto shape = self.sizes().vec();
+  const int64_t at_dim = axis < 0 ? axis + self.dim() + 1 : axis;
+  TORCH_CHECK_VALUE(at_dim >= 0 && at_dim <= self.dim(), "axis is ", axis, " for ", self.dim(), " dimensions");
+  shape.insert(shape.begin() + at_dim, classes);
+  at::Tensor out = off.reshape({}).expand(shape).clone();
+  if (classes == 0) return out;
+  const at::Tensor index = long_index(self).unsqueeze(at_dim);
+  const at::Tensor inside = index.ge(0).logical_and(index.lt(classes));
+  const at::Tensor safe = index.clamp(0, classes - 1);
+  const at::Tensor current = out.gather(at_dim, safe);
+  return out.scatter_(at_dim, safe, at::where(inside, on.reshape({}), current));
+}
 
 at::Generator generator(int64_t seed, int64_t offset) {
   static thread_local at::Generator cached = at::make_generator<at::CPUGeneratorImpl>();
@@ -21,48 +105,149 @@ at::Generator generator(const at::Tensor& seed, const at::Tensor& offset, int64_
   return generator(seed.item<int64_t>(), offset.item<int64_t>() + added);
 }
 
-at::OptionalIntArrayRef dims_or_all(at::IntArrayRef dims) {
-  return dims.empty() ? at::OptionalIntArrayRef() : at::OptionalIntArrayRef(dims);
+int64_t product(at::IntArrayRef shape) {
+  int64_t n = 1;
+  for (int64_t size : shape) n *= size;
+  return n;
 }
 
-c10::List<std::optional<at::Tensor>> indices(at::TensorList list) {
-  c10::List<std::optional<at::Tensor>> out;
-  out.reserve(list.size());
-  for (const at::Tensor& tensor : list) {
-    // A 1-d empty tensor that is meant as an index has company of the same shape and gives an empty result; alone among
-    // non-empty ones it is the placeholder.
-    out.push_back(tensor.defined() && tensor.numel() != 0 ? std::optional<at::Tensor>(tensor) : std::nullopt);
+void dropout_gen_mask(const at::Tensor& bits, int64_t elements, double prob, const at::Generator& random) {
+  const int64_t bytes = (elements + 127) / 128 * 16;
+  TORCH_CHECK_VALUE(bits.numel() >= bytes, "the mask of ", elements, " elements needs ", bytes, " bytes, it has ", bits.numel());
+  const at::Tensor keep = at::empty({elements}, at::kBool).bernoulli_(1 - prob, random);
+  at::Tensor packed = at::zeros({bits.numel()}, at::kByte);
+  const bool* from = keep.const_data_ptr<bool>();
+  auto* to = packed.mutable_data_ptr<uint8_t>();
+  for (int64_t i = 0; i < elements; ++i) to[i / 8] |= static_cast<uint8_t>(from[i] << (i % 8));
+  bits.copy_(packed.reshape(bits.sizes()));
+}
+
+at::Tensor dropout_do_mask(const at::Tensor& self, const at::Tensor& bits, double prob) {
+  if (prob == 0) return self;
+  if (prob == 1) return at::zeros(self.sizes(), self.options());
+  const int64_t n = self.numel();
+  TORCH_CHECK_VALUE(bits.numel() * 8 >= n, "mask has ", bits.numel(), " bytes for ", n, " elements");
+  at::Tensor keep = at::empty(self.sizes(), at::kBool);
+  const at::Tensor packed = bits.contiguous();
+  const auto* from = static_cast<const uint8_t*>(packed.const_data_ptr());
+  bool* to = keep.mutable_data_ptr<bool>();
+  for (int64_t i = 0; i < n; ++i) to[i] = (from[i / 8] >> (i % 8) & 1) != 0;
+  return self.mul(keep).mul_(1 / (1 - prob));
+}
+
+namespace {
+
+// The padding that ATen's convolution takes, after what differs between the two sides was added to the input.
+struct Padded {
+  at::Tensor input;
+  std::vector<int64_t> added;    // as constant_pad_nd takes it; empty if nothing was
+  std::vector<int64_t> padding;
+};
+
+Padded even_padding(const at::Tensor& input, at::IntArrayRef padding) {
+  const auto dims = static_cast<size_t>(input.dim() - 2);
+  if (padding.size() != 2 * dims || dims == 0) return {input, {}, padding.vec()};
+  std::vector<int64_t> both(dims), added(2 * dims);
+  bool uneven = false;
+  for (size_t i = 0; i < dims; ++i) {
+    const int64_t before = padding[2 * i], after = padding[2 * i + 1];
+    both[i] = std::min(before, after);
+    added[2 * (dims - 1 - i)] = before - both[i];
+    added[2 * (dims - 1 - i) + 1] = after - both[i];
+    uneven = uneven || before != after;
+  }
+  if (!uneven) return {input, {}, both};
+  return {at::constant_pad_nd(input, added), added, both};
+}
+
+}  // namespace
+
+at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, at::IntArrayRef stride,
+                       at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding,
+                       int64_t groups) {
+  const Padded padded = even_padding(input, padding);
+  return at::convolution(padded.input, weight, bias, stride, padded.padding, dilation, transposed, output_padding, groups);
+}
+
+ThreeTensors convolution_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& weight,
+                                  at::OptionalIntArrayRef bias_sizes, at::IntArrayRef stride, at::IntArrayRef padding,
+                                  at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding, int64_t groups,
+                                  c10::ArrayRef<bool> mask) {
+  const Padded padded = even_padding(input, padding);
+  auto out = at::convolution_backward(grad, padded.input, weight, bias_sizes, stride, padded.padding, dilation, transposed,
+                                      output_padding, groups, mask3(mask));
+  if (!padded.added.empty() && std::get<0>(out).defined()) {
+    std::vector<int64_t> removed = padded.added;
+    for (int64_t& n : removed) n = -n;
+    std::get<0>(out) = at::constant_pad_nd(std::get<0>(out), removed);
   }
   return out;
 }
 
-std::optional<std::string_view> rounding_mode(int64_t mode) {
-  switch (mode) {
-    case 0: return std::nullopt;
-    case 1: return "trunc";
-    case 2: return "floor";
-    default: TORCH_CHECK_VALUE(false, "mode is ", mode, "; allowed are 0 (true division), 1 (trunc) and 2 (floor)");
-  }
+ThreeTensors layer_norm_backward(const at::Tensor& grad, const at::Tensor& input, at::IntArrayRef shape, const at::Tensor& mean,
+                                 const at::Tensor& rstd, const at::Tensor& weight, const at::Tensor& bias,
+                                 c10::ArrayRef<bool> mask) {
+  const at::Tensor x = widened(input);
+  return at::native_layer_norm_backward(cast_as(grad, x), x, shape, cast_as(mean, x), cast_as(rstd, x), cast_as(weight, x),
+                                        cast_as(bias, x), mask3(mask));
 }
 
-void pack_bits(const at::Tensor& mask, const at::Tensor& bits) {
-  const at::Tensor flat = mask.reshape({-1}).to(at::kBool).contiguous();
-  at::Tensor packed = at::zeros({bits.numel()}, at::kByte);
-  const bool* from = flat.const_data_ptr<bool>();
-  auto* to = packed.mutable_data_ptr<uint8_t>();
-  TORCH_CHECK_VALUE(flat.numel() <= bits.numel() * 8, "the mask has ", flat.numel(), " elements, its memory ", bits.numel(), " bytes");
-  for (int64_t i = 0; i < flat.numel(); ++i) to[i / 8] |= static_cast<uint8_t>(from[i] << (i % 8));
-  bits.copy_(packed.reshape(bits.sizes()));
+ThreeTensors group_norm_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& mean, const at::Tensor& rstd,
+                                 const at::Tensor& gamma, int64_t n, int64_t c, int64_t hxw, int64_t group,
+                                 c10::ArrayRef<bool> mask) {
+  const at::Tensor x = widened(input).contiguous();
+  return at::native_group_norm_backward(cast_as(grad, x).contiguous(), x, cast_as(mean, x), cast_as(rstd, x), cast_as(gamma, x), n,
+                                        c, hxw, group, mask3(mask));
 }
 
-at::Tensor unpack_bits(const at::Tensor& bits, at::IntArrayRef shape) {
-  at::Tensor mask = at::empty(shape, at::kBool);
-  const at::Tensor packed = bits.contiguous();
-  TORCH_CHECK_VALUE(mask.numel() <= packed.numel() * 8, "the mask has ", packed.numel(), " bytes for ", mask.numel(), " elements");
-  const auto* from = static_cast<const uint8_t*>(packed.const_data_ptr());
-  bool* to = mask.mutable_data_ptr<bool>();
-  for (int64_t i = 0; i < mask.numel(); ++i) to[i] = (from[i / 8] >> (i % 8) & 1) != 0;
-  return mask;
+TwoTensors rms_norm(const at::Tensor& x, const at::Tensor& gamma, double eps) {
+  std::vector<int64_t> dims(static_cast<size_t>(gamma.dim()));
+  for (size_t i = 0; i < dims.size(); ++i) dims[i] = -1 - static_cast<int64_t>(i);
+  const at::Tensor wide = widened(x);
+  const at::Tensor rstd = wide.square().mean(dims, true).add_(eps).rsqrt_();
+  return {wide.mul(rstd).mul_(cast_as(gamma, wide)), rstd};
+}
+
+TwoTensors rms_norm_backward(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& gamma) {
+  std::vector<int64_t> normalized(static_cast<size_t>(gamma.dim())), rest(static_cast<size_t>(x.dim() - gamma.dim()));
+  for (size_t i = 0; i < normalized.size(); ++i) normalized[i] = -1 - static_cast<int64_t>(i);
+  for (size_t i = 0; i < rest.size(); ++i) rest[i] = static_cast<int64_t>(i);
+  const at::Tensor wide = widened(x);
+  const at::Tensor hat = wide.mul(cast_as(rstd, wide));
+  const at::Tensor g = cast_as(grad, wide);
+  const at::Tensor inner = g.mul(cast_as(gamma, wide));
+  const at::Tensor grad_x = inner.sub(hat.mul(inner.mul(hat).mean(normalized, true))).mul_(cast_as(rstd, wide));
+  const at::Tensor elementwise = g.mul(hat);
+  return {grad_x, rest.empty() ? elementwise : elementwise.sum(rest)};
+}
+
+at::Tensor prelu(const at::Tensor& self, const at::Tensor& weight) { return at::prelu(self, weight.reshape({-1})); }
+
+TwoTensors prelu_backward(const at::Tensor& grad, const at::Tensor& self, const at::Tensor& weight) {
+  std::vector<int64_t> shape(static_cast<size_t>(std::max<int64_t>(self.dim(), 1)), 1);
+  if (self.dim() > 1) shape[1] = weight.numel();
+  const at::Tensor slopes = self.dim() == 0 ? weight.reshape({}) : weight.reshape(shape);
+  auto [grad_input, elementwise] = at::_prelu_kernel_backward(grad, self, slopes);
+  return {grad_input, elementwise.sum_to_size(slopes.sizes()).reshape(weight.sizes())};
+}
+
+at::Tensor log_sigmoid_backward(const at::Tensor& grad, const at::Tensor& self) {
+  return at::log_sigmoid_backward(grad, self, std::get<1>(at::log_sigmoid_forward(self)));
+}
+
+void apply_adamw(const at::Tensor& var, const at::Tensor& m, const at::Tensor& v, const at::Tensor& max_v, const at::Tensor& grad,
+                 const at::Tensor& step, double lr, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
+                 bool maximize) {
+  const double t = step.item<double>();
+  const at::Tensor g = maximize ? grad.neg() : grad;
+  var.mul_(1 - lr * weight_decay);
+  m.lerp_(cast_as(g, m), 1 - beta1);
+  v.mul_(beta2).addcmul_(cast_as(g, v), cast_as(g, v), 1 - beta2);
+  at::Tensor second = v;
+  if (amsgrad && max_v.defined()) second = at::maximum_out(const_cast<at::Tensor&>(max_v), max_v, v);
+  const double correction1 = 1 - std::pow(beta1, t), correction2 = 1 - std::pow(beta2, t);
+  const at::Tensor denominator = second.sqrt().div_(std::sqrt(correction2)).add_(eps);
+  var.addcdiv_(cast_as(m, var), cast_as(denominator, var), -lr / correction1);
 }
 
 }  // namespace softcann::ops

@@ -1,6 +1,8 @@
-// What the rows of softcann/ops/*.yaml may use besides at:: functions: CANN's spellings turned into ATen's.
+// What the rows of softcann/ops/*.yaml may use besides at:: functions: CANN's spellings turned into ATen's, and CANN's operators that
+// ATen does not have as one function.
 #pragma once
 
+#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Scalar.h>
 
@@ -14,23 +16,76 @@
 
 namespace softcann::ops {
 
+using TwoTensors = std::tuple<at::Tensor, at::Tensor>;
+using ThreeTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
+// ---- scalars, modes, masks ------------------------------------------------------------------------------------------
+// CANN's division modes: 0 true division, 1 trunc, 2 floor.
+std::optional<std::string_view> rounding_mode(int64_t mode);
+// CANN's scatter reductions that ATen's scatter_reduce knows: 1 sum, 2 prod, 3 amax, 4 amin, 5 mean.
+std::string_view reduction_name(int64_t reduce);
+// A scale factor of upsampling: not positive means that the sizes decide.
+inline std::optional<double> factor(double value) { return value > 0 ? std::optional<double>(value) : std::nullopt; }
+// A divisor of pooling: 0 means none.
+inline std::optional<int64_t> divisor(int64_t value) { return value != 0 ? std::optional<int64_t>(value) : std::nullopt; }
+std::array<bool, 3> mask3(c10::ArrayRef<bool> mask);
+std::array<bool, 2> mask2(c10::ArrayRef<bool> mask);
+
+// ---- dimensions, lists ----------------------------------------------------------------------------------------------
+// An empty list means all dimensions.
+inline at::OptionalIntArrayRef dims_or_all(at::IntArrayRef dims) {
+  return dims.empty() ? at::OptionalIntArrayRef() : at::OptionalIntArrayRef(dims);
+}
+inline at::OptionalIntArrayRef dims_or_all(at::OptionalIntArrayRef dims) {
+  return dims.has_value() && dims->empty() ? at::OptionalIntArrayRef() : dims;
+}
+// Index tensors as ATen takes them; CANN writes "this dimension is not indexed" as an empty tensor, which it is unless the
+// result is empty as well.
+c10::List<std::optional<at::Tensor>> index_list(at::TensorList list, bool empty_result);
+// Index tensors of functions that only take int64 in ATen.
+inline at::Tensor long_index(const at::Tensor& index) { return index.scalar_type() == at::kLong ? index : index.to(at::kLong); }
+inline at::Tensor bool_mask(const at::Tensor& mask) { return mask.scalar_type() == at::kBool ? mask : mask.to(at::kBool); }
+// `value` in the data type of `like`.
+inline at::Tensor cast_as(const at::Tensor& value, const at::Tensor& like) {
+  return !value.defined() || value.scalar_type() == like.scalar_type() ? value : value.to(like.scalar_type());
+}
+at::Tensor scatter(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& src, int64_t reduce);
+at::Tensor scatter(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value, int64_t reduce);
+at::Tensor one_hot(const at::Tensor& self, int64_t classes, const at::Tensor& on, const at::Tensor& off, int64_t axis);
+
+// ---- random ---------------------------------------------------------------------------------------------------------
 // A generator that gives equal numbers for equal (seed, offset). Philox counts its position in `offset`; here it selects the sequence.
 at::Generator generator(int64_t seed, int64_t offset);
 // The same with seed and offset in one-element tensors, plus an offset of its own.
-at::Generator generator(const at::Tensor& seed, const at::Tensor& offset, int64_t added = 0);
+at::Generator generator(const at::Tensor& seed, const at::Tensor& offset, int64_t added);
+// Dropout masks: one bit per element, least significant first, 1 = keep, in memory for a multiple of 128 elements.
+void dropout_gen_mask(const at::Tensor& bits, int64_t elements, double prob, const at::Generator& random);
+at::Tensor dropout_do_mask(const at::Tensor& self, const at::Tensor& bits, double prob);
+int64_t product(at::IntArrayRef shape);
 
-// An empty list means all dimensions.
-at::OptionalIntArrayRef dims_or_all(at::IntArrayRef dims);
-
-// The tensors of a list that may stand for "this dimension is not indexed": ATen's optionals. CANN has no null in a list, an empty
-// tensor of any type stands for it.
-c10::List<std::optional<at::Tensor>> indices(at::TensorList list);
-
-// CANN's division modes: 0 true division, 1 trunc, 2 floor.
-std::optional<std::string_view> rounding_mode(int64_t mode);
-
-// One bit per element, least significant first, 1 = keep; the layout of CANN's dropout masks.
-void pack_bits(const at::Tensor& mask, const at::Tensor& bits);
-at::Tensor unpack_bits(const at::Tensor& bits, at::IntArrayRef shape);
+// ---- networks -------------------------------------------------------------------------------------------------------
+// Two paddings per dimension are allowed where they differ.
+at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, at::IntArrayRef stride,
+                       at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding,
+                       int64_t groups);
+ThreeTensors convolution_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& weight,
+                                  at::OptionalIntArrayRef bias_sizes, at::IntArrayRef stride, at::IntArrayRef padding,
+                                  at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding, int64_t groups,
+                                  c10::ArrayRef<bool> mask);
+ThreeTensors layer_norm_backward(const at::Tensor& grad, const at::Tensor& input, at::IntArrayRef shape, const at::Tensor& mean,
+                                 const at::Tensor& rstd, const at::Tensor& weight, const at::Tensor& bias,
+                                 c10::ArrayRef<bool> mask);
+ThreeTensors group_norm_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& mean, const at::Tensor& rstd,
+                                 const at::Tensor& gamma, int64_t n, int64_t c, int64_t hxw, int64_t group,
+                                 c10::ArrayRef<bool> mask);
+TwoTensors rms_norm(const at::Tensor& x, const at::Tensor& gamma, double eps);
+TwoTensors rms_norm_backward(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& gamma);
+at::Tensor prelu(const at::Tensor& self, const at::Tensor& weight);
+TwoTensors prelu_backward(const at::Tensor& grad, const at::Tensor& self, const at::Tensor& weight);
+at::Tensor log_sigmoid_backward(const at::Tensor& grad, const at::Tensor& self);
+// AdamW as CANN documents it for one parameter.
+void apply_adamw(const at::Tensor& var, const at::Tensor& m, const at::Tensor& v, const at::Tensor& max_v, const at::Tensor& grad,
+                 const at::Tensor& step, double lr, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
+                 bool maximize);
 
 }  // namespace softcann::ops
