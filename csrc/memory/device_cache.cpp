@@ -17,9 +17,6 @@ using c10::CachingAllocator::kMinLargeAlloc;
 using c10::CachingAllocator::kRoundLarge;
 using c10::CachingAllocator::kSmallBuffer;
 using c10::CachingAllocator::kSmallSize;
-using c10::CachingAllocator::Stat;
-using c10::CachingAllocator::StatArray;
-using c10::CachingAllocator::StatType;
 using Action = History::Entry::Action;
 using RecordContext = History::RecordContext;
 
@@ -39,35 +36,6 @@ size_t round_to_division(size_t bytes, size_t divisions) {
   if (divisions <= 1 || bytes <= kMinBlockSize * divisions) return bytes;
   const size_t floor = size_t{1} << (63 - __builtin_clzll(bytes));
   return round_up(bytes, std::max<size_t>(floor / divisions, 1));
-}
-
-void count(StatArray& stat, const Space& space, size_t amount, bool more) {
-  Stat& all = stat[static_cast<size_t>(StatType::AGGREGATE)];
-  Stat& part = stat[static_cast<size_t>(space.small ? StatType::SMALL_POOL : StatType::LARGE_POOL)];
-  if (more) {
-    all.increase(amount);
-    part.increase(amount);
-  } else {
-    all.decrease(amount);
-    part.decrease(amount);
-  }
-}
-
-int64_t current(const StatArray& stat) { return stat[static_cast<size_t>(StatType::AGGREGATE)].current; }
-
-// Every statistic of DeviceStats that is counted per size class.
-template <class F>
-void for_each_stat(c10::CachingDeviceAllocator::DeviceStats& stats, F f) {
-  for (StatArray* array : {&stats.allocation, &stats.segment, &stats.active, &stats.inactive_split,
-                           &stats.allocated_bytes, &stats.reserved_bytes, &stats.active_bytes,
-                           &stats.inactive_split_bytes, &stats.requested_bytes}) {
-    for (Stat& stat : *array) f(stat);
-  }
-  for (auto& [pool, array] : stats.reserved_bytes_by_private_pools) {
-    for (Stat& stat : array) f(stat);
-  }
-  f(stats.oversize_allocations);
-  f(stats.oversize_segments);
 }
 
 }  // namespace
@@ -91,9 +59,11 @@ void DeviceCache::apply(const Settings& settings) {
 
 Block* DeviceCache::malloc(size_t bytes, c10::StreamId stream) {
   History::Context context;
-  if (C10_UNLIKELY(history_.on())) context = history_.context(RecordContext::STATE);
+  const bool traced = history_.on();
+  if (C10_UNLIKELY(traced)) context = history_.context(RecordContext::STATE);
 
   Lock lock(mutex_);
+  if (C10_UNLIKELY(traced)) cause_ = std::move(context);
   const size_t size = rounded(bytes);
   Space& space = space_for(size, stream);
   if (C10_UNLIKELY(pending_uses_ != 0 && !settings_.lazy_reclaim)) reclaim_finished();
@@ -101,17 +71,16 @@ Block* DeviceCache::malloc(size_t bytes, c10::StreamId stream) {
   if (C10_LIKELY(block != nullptr)) {
     space.free.erase(block);
   } else {
-    cause_ = context;
     block = malloc_slow(lock, space, size, bytes);
   }
   hand_out(block, size, bytes);
-  if (C10_UNLIKELY(history_.on())) {
-    block->context = context;
-    history_.add(Action::ALLOC, device_, block->data, block->bytes, stream, space.owner->id, std::move(context));
+  if (C10_UNLIKELY(traced)) {
+    block->context = cause_;
+    trace(Action::ALLOC, block);
   }
   const auto block_bytes = static_cast<int64_t>(block->bytes);
-  const int64_t allocated = current(stats_.allocated_bytes);
-  const int64_t reserved = current(stats_.reserved_bytes);
+  const int64_t allocated = tallies_.allocated_bytes.current();
+  const int64_t reserved = tallies_.reserved_bytes.current();
   void* data = block->data;
   lock.unlock();
   c10::reportMemoryUsageToProfiler(data, block_bytes, allocated, reserved, {c10::kPrivateUse1, device_});
@@ -192,7 +161,7 @@ void DeviceCache::hand_out(Block* block, size_t bytes, size_t requested) {
     block->space->free.insert(rest);
     if (separate) {
       if (was_split) {
-        count(stats_.inactive_split_bytes, space, block->bytes, false);
+        tallies_.inactive_split_bytes.remove(space.small, static_cast<int64_t>(block->bytes));
       } else {
         count_inactive(rest, true);
       }
@@ -202,8 +171,8 @@ void DeviceCache::hand_out(Block* block, size_t bytes, size_t requested) {
   }
   block->allocated = true;
   block->requested = requested;
-  count(stats_.allocation, space, 1, true);
-  count(stats_.allocated_bytes, space, block->bytes, true);
+  tallies_.allocation.add(space.small, 1);
+  tallies_.allocated_bytes.add(space.small, static_cast<int64_t>(block->bytes));
   count_active(block, true);
   block->oversize = block->bytes >= settings_.max_split_bytes;
   if (C10_UNLIKELY(block->oversize)) stats_.oversize_allocations.increase(1);
@@ -266,14 +235,14 @@ Block* DeviceCache::new_segment(Lock& lock, Space& space, size_t bytes) {
   ++stats_.num_device_alloc;
   count_segment(*segment, true);
   count_reserved(space, bytes, true);
-  history_.add(Action::SEGMENT_ALLOC, device_, base, bytes, space.stream, space.owner->id, segment->context);
+  trace(Action::SEGMENT_ALLOC, segment->first);
   return segment->first;
 }
 
 bool DeviceCache::within_limit(size_t more) {
   if (memory_fraction_ >= 1) return true;
   const double limit = memory_fraction_ * static_cast<double>(device_bytes());
-  return static_cast<double>(current(stats_.reserved_bytes)) + static_cast<double>(more) <= limit;
+  return static_cast<double>(tallies_.reserved_bytes.current()) + static_cast<double>(more) <= limit;
 }
 
 size_t DeviceCache::device_bytes() {
@@ -319,7 +288,7 @@ Block* DeviceCache::map_part(Block* unmapped, size_t bytes) {
   unmapped->mapped = true;
   ++stats_.num_device_alloc;
   count_reserved(space, wanted, true);
-  history_.add(Action::SEGMENT_MAP, device_, unmapped->data, wanted, space.stream, space.owner->id, cause_);
+  trace(Action::SEGMENT_MAP, unmapped);
   return make_free(unmapped);
 }
 
@@ -362,7 +331,7 @@ void DeviceCache::unmap_whole_granules(Block* block) {
   range.unmap(middle->data, middle->bytes);
   ++stats_.num_device_free;
   count_reserved(space, middle->bytes, false);
-  history_.add(Action::SEGMENT_UNMAP, device_, middle->data, middle->bytes, space.stream, space.owner->id, cause_);
+  trace(Action::SEGMENT_UNMAP, middle);
   middle->mapped = false;
   if (Block* after = middle->after; after != nullptr && !after->mapped) {
     space.unmapped.erase(after->data);
@@ -384,42 +353,44 @@ void DeviceCache::unmap_whole_granules(Block* block) {
 // --- Freeing --------------------------------------------------------------------------------------------------------
 
 void DeviceCache::free(Block* block) noexcept {
-  History::Context context;
-  if (C10_UNLIKELY(history_.on())) context = history_.context(RecordContext::ALL);
-
-  Lock lock(mutex_);
-  const Space& space = *block->space;
+  Lock lock(mutex_, std::defer_lock);
+  if (C10_LIKELY(!history_.on())) {
+    lock.lock();
+  } else {
+    History::Context context = history_.context(RecordContext::ALL);
+    lock.lock();
+    cause_ = std::move(context);
+    trace(Action::FREE_REQUESTED, block);
+  }
+  const bool small = block->space->small;
   void* data = block->data;
   const auto bytes = static_cast<int64_t>(block->bytes);
   block->allocated = false;
-  count(stats_.allocation, space, 1, false);
-  count(stats_.allocated_bytes, space, block->bytes, false);
+  tallies_.allocation.remove(small, 1);
+  tallies_.allocated_bytes.remove(small, bytes);
   if (C10_UNLIKELY(block->oversize)) stats_.oversize_allocations.decrease(1);
-  if (C10_UNLIKELY(history_.on())) {
-    history_.add(Action::FREE_REQUESTED, device_, data, block->bytes, space.stream, space.owner->id, context);
-  }
   if (C10_LIKELY(block->used_by.empty())) {
-    finish_free(block, std::move(context));
+    finish_free(block);
   } else {
     defer_free(block);
   }
-  const int64_t allocated = current(stats_.allocated_bytes);
-  const int64_t reserved = current(stats_.reserved_bytes);
+  const int64_t allocated = tallies_.allocated_bytes.current();
+  const int64_t reserved = tallies_.reserved_bytes.current();
   lock.unlock();
   c10::reportMemoryUsageToProfiler(data, -bytes, allocated, reserved, {c10::kPrivateUse1, device_});
 }
 
 // The block has no user any more, on the host or on any stream.
-void DeviceCache::finish_free(Block* block, History::Context context) {
-  const Space& space = *block->space;
-  if (C10_UNLIKELY(history_.on())) {
-    history_.add(Action::FREE_COMPLETED, device_, block->data, block->bytes, space.stream, space.owner->id,
-                 std::move(context));
-  }
-  block->context.reset();
+void DeviceCache::finish_free(Block* block) {
+  if (C10_UNLIKELY(history_.on())) trace(Action::FREE_COMPLETED, block);
+  if (C10_UNLIKELY(block->context != nullptr)) block->context.reset();
   count_active(block, false);
   block = make_free(block);
   if (C10_UNLIKELY(!settings_.caching)) release_uncached(block);
+}
+
+void DeviceCache::trace(Action action, const Block* block) {
+  history_.add(action, device_, block->data, block->bytes, block->space->stream, block->space->owner->id, cause_);
 }
 
 // Merges `block` with its free neighbours, and puts the result among the free blocks.
@@ -450,8 +421,8 @@ Block* DeviceCache::make_free(Block* block) {
     ++net_blocks;
     net_bytes += static_cast<int64_t>(block->bytes);
   }
-  if (net_blocks != 0) count(stats_.inactive_split, space, static_cast<size_t>(std::abs(net_blocks)), net_blocks > 0);
-  if (net_bytes != 0) count(stats_.inactive_split_bytes, space, static_cast<size_t>(std::abs(net_bytes)), net_bytes > 0);
+  tallies_.inactive_split.change(space.small, std::abs(net_blocks), net_blocks > 0);
+  tallies_.inactive_split_bytes.change(space.small, std::abs(net_bytes), net_bytes > 0);
   return block;
 }
 
@@ -521,7 +492,7 @@ void DeviceCache::wait_for_uses() {
 
 void DeviceCache::finish_use(Block* block) {
   --pending_uses_;
-  if (--block->pending_events == 0) finish_free(block, nullptr);
+  if (--block->pending_events == 0) finish_free(block);
 }
 
 // --- Giving memory back ---------------------------------------------------------------------------------------------
@@ -578,7 +549,7 @@ void DeviceCache::release_segment(Block* block) {
   ++stats_.num_device_free;
   count_segment(*segment, false);
   count_reserved(space, segment->bytes, false);
-  history_.add(Action::SEGMENT_FREE, device_, segment->base, segment->bytes, space.stream, space.owner->id, cause_);
+  trace(Action::SEGMENT_FREE, block);
   drop_block(block);
   segments_.erase(segment->base);
 }
@@ -598,7 +569,7 @@ void DeviceCache::collect_garbage(size_t more) {
   if (backend_->capturing()) return;
   const auto limit = static_cast<size_t>(settings_.garbage_collection_threshold * memory_fraction_ *
                                          static_cast<double>(device_bytes()));
-  const size_t reserved = static_cast<size_t>(current(stats_.reserved_bytes)) + more;
+  const size_t reserved = static_cast<size_t>(tallies_.reserved_bytes.current()) + more;
   if (reserved <= limit) return;
   std::vector<Block*> candidates;
   for (const auto& [stream, spaces] : pool_of(kDefaultPool).streams) {
@@ -762,25 +733,26 @@ int DeviceCache::pool_use_count(c10::MempoolId_t id) {
 // --- Statistics -----------------------------------------------------------------------------------------------------
 
 void DeviceCache::count_active(const Block* block, bool more) {
-  count(stats_.active, *block->space, 1, more);
-  count(stats_.active_bytes, *block->space, block->bytes, more);
-  count(stats_.requested_bytes, *block->space, block->requested, more);
+  const bool small = block->space->small;
+  tallies_.active.change(small, 1, more);
+  tallies_.active_bytes.change(small, static_cast<int64_t>(block->bytes), more);
+  tallies_.requested_bytes.change(small, static_cast<int64_t>(block->requested), more);
 }
 
 void DeviceCache::count_inactive(const Block* block, bool more) {
-  count(stats_.inactive_split, *block->space, 1, more);
-  count(stats_.inactive_split_bytes, *block->space, block->bytes, more);
+  tallies_.inactive_split.change(block->space->small, 1, more);
+  tallies_.inactive_split_bytes.change(block->space->small, static_cast<int64_t>(block->bytes), more);
 }
 
 void DeviceCache::count_reserved(const Space& space, size_t bytes, bool more) {
-  count(stats_.reserved_bytes, space, bytes, more);
+  tallies_.reserved_bytes.change(space.small, static_cast<int64_t>(bytes), more);
   if (space.owner->id != kDefaultPool) {
-    count(stats_.reserved_bytes_by_private_pools[space.owner->id], space, bytes, more);
+    tallies_.reserved_bytes_by_private_pools[space.owner->id].change(space.small, static_cast<int64_t>(bytes), more);
   }
 }
 
 void DeviceCache::count_segment(const Segment& segment, bool more) {
-  count(stats_.segment, *segment.space, 1, more);
+  tallies_.segment.change(segment.space->small, 1, more);
   if (!segment.oversize) return;
   if (more) {
     stats_.oversize_segments.increase(1);
@@ -791,12 +763,15 @@ void DeviceCache::count_segment(const Segment& segment, bool more) {
 
 c10::CachingDeviceAllocator::DeviceStats DeviceCache::stats() {
   Lock lock(mutex_);
+  tallies_.read_into(stats_);
   return stats_;
 }
 
 void DeviceCache::reset_accumulated_stats() {
   Lock lock(mutex_);
-  for_each_stat(stats_, [](Stat& stat) { stat.reset_accumulated(); });
+  tallies_.for_each([](Tally& tally) { tally.reset_accumulated(); });
+  stats_.oversize_allocations.reset_accumulated();
+  stats_.oversize_segments.reset_accumulated();
   stats_.num_alloc_retries = 0;
   stats_.num_ooms = 0;
   stats_.num_sync_all_streams = 0;
@@ -806,7 +781,9 @@ void DeviceCache::reset_accumulated_stats() {
 
 void DeviceCache::reset_peak_stats() {
   Lock lock(mutex_);
-  for_each_stat(stats_, [](Stat& stat) { stat.reset_peak(); });
+  tallies_.for_each([](Tally& tally) { tally.reset_peak(); });
+  stats_.oversize_allocations.reset_peak();
+  stats_.oversize_segments.reset_peak();
 }
 
 std::pair<size_t, size_t> DeviceCache::memory_info() { return backend_->memory_info(); }

@@ -22,7 +22,9 @@
 #include "memory/backend.h"
 #include "memory/block.h"
 #include "memory/history.h"
+#include "memory/light_mutex.h"
 #include "memory/settings.h"
+#include "memory/tally.h"
 
 namespace torch_npu::memory {
 
@@ -73,7 +75,7 @@ class TORCH_NPU_API DeviceCache {
   void attach_out_of_memory_observer(OutOfMemoryObserver observer);
 
  private:
-  using Lock = std::unique_lock<std::mutex>;
+  using Lock = std::unique_lock<LightMutex>;
 
   size_t rounded(size_t bytes) const;
   size_t segment_bytes(size_t rounded_bytes) const;
@@ -88,7 +90,8 @@ class TORCH_NPU_API DeviceCache {
   Block* split(Block* block, size_t bytes);
   void join_after(Block* block);
   void hand_out(Block* block, size_t bytes, size_t requested);
-  void finish_free(Block* block, History::Context context);
+  void finish_free(Block* block);
+  void trace(History::Entry::Action action, const Block* block);
   Block* make_free(Block* block);
 
   Block* malloc_slow(Lock& lock, Space& space, size_t bytes, size_t requested);
@@ -123,7 +126,7 @@ class TORCH_NPU_API DeviceCache {
   const c10::DeviceIndex device_;
   const std::unique_ptr<DeviceBackend> backend_;
 
-  std::mutex mutex_;
+  LightMutex mutex_;
   Settings settings_;
   double memory_fraction_ = 1;
   StreamPool* recent_pool_ = nullptr;  // default pool of the stream that allocated last
@@ -140,7 +143,8 @@ class TORCH_NPU_API DeviceCache {
 
   uint64_t clock_ = 0;
   size_t device_bytes_ = 0;
-  c10::CachingDeviceAllocator::DeviceStats stats_;
+  Tallies tallies_;
+  c10::CachingDeviceAllocator::DeviceStats stats_;  // what Tallies does not have
   std::vector<OutOfMemoryObserver> observers_;
   History history_;
   History::Context cause_;  // where the call came from that grows or shrinks the cache; captured before taking the lock

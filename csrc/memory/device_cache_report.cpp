@@ -12,18 +12,8 @@
 namespace torch_npu::memory {
 
 using c10::CachingAllocator::format_size;
-using c10::CachingAllocator::StatArray;
-using c10::CachingAllocator::StatType;
 using c10::CachingDeviceAllocator::BlockInfo;
 using c10::CachingDeviceAllocator::SegmentInfo;
-
-namespace {
-
-size_t current(const StatArray& stat) {
-  return static_cast<size_t>(stat[static_cast<size_t>(StatType::AGGREGATE)].current);
-}
-
-}  // namespace
 
 void DeviceCache::out_of_memory(Lock& lock, Space& space, size_t requested) {
   ++stats_.num_ooms;
@@ -33,9 +23,9 @@ void DeviceCache::out_of_memory(Lock& lock, Space& space, size_t requested) {
   } catch (const c10::Error&) {
     // The message goes without the device's own figures.
   }
-  const size_t allocated = current(stats_.allocated_bytes);
-  const size_t active = current(stats_.active_bytes);
-  const size_t reserved = current(stats_.reserved_bytes);
+  const size_t allocated = static_cast<size_t>(tallies_.allocated_bytes.current());
+  const size_t active = static_cast<size_t>(tallies_.active_bytes.current());
+  const size_t reserved = static_cast<size_t>(tallies_.reserved_bytes.current());
   const size_t unused = reserved - active;
   const Block* largest = space.free.largest();
   const size_t largest_bytes = largest == nullptr ? 0 : largest->bytes;
@@ -126,7 +116,7 @@ std::vector<SegmentInfo> DeviceCache::snapshot(c10::MempoolId_t pool) {
       entry.context_when_allocated = block->context;
     }
   }
-  history_.add(History::Entry::Action::SNAPSHOT, device_, nullptr, current(stats_.reserved_bytes), 0, pool, nullptr);
+  history_.add(History::Entry::Action::SNAPSHOT, device_, nullptr, static_cast<size_t>(tallies_.reserved_bytes.current()), 0, pool, nullptr);
   return segments;
 }
 
