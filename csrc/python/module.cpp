@@ -1,6 +1,7 @@
 // torch_npu._C: what the Python surface needs and torch itself does not offer. Every function turns C++ exceptions into torch's
 // Python ones; those that may wait for a device or for the queue release the GIL.
 #include <ATen/detail/PrivateUse1HooksInterface.h>
+#include <torch/csrc/Event.h>
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/utils/device_lazy_init.h>
@@ -11,6 +12,7 @@
 #include "cann/error.h"
 #include "cann/loader.h"
 #include "cann/version.h"
+#include "device/event.h"
 #include "device/runtime.h"
 #include "device/stream.h"
 #include "memory/allocators.h"
@@ -77,6 +79,21 @@ c10::Stream stream(int64_t id, int device) {
   return c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kPrivateUse1, static_cast<c10::DeviceIndex>(device)), id);
 }
 
+// torch.Event.elapsed_time() refuses subclasses of torch.Event as its argument.
+double elapsed_time(const py::object& begin, const py::object& end) {
+  TORCH_CHECK_TYPE(THPEvent_Check(begin.ptr()) && THPEvent_Check(end.ptr()), "elapsed_time takes a torch.npu.Event, got ",
+                   Py_TYPE(end.ptr())->tp_name);
+  const c10::Event& from = reinterpret_cast<THPEvent*>(begin.ptr())->event;
+  const c10::Event& to = reinterpret_cast<THPEvent*>(end.ptr())->event;
+  py::gil_scoped_release no_gil;
+  return from.elapsedTime(to);
+}
+
+// CANN's handle of an event by what torch calls event_id, the address of its NPUEvent.
+uintptr_t event_handle(uintptr_t event_id) {
+  return event_id == 0 ? 0 : reinterpret_cast<uintptr_t>(reinterpret_cast<NPUEvent*>(event_id)->handle());
+}
+
 std::string describe(const DeviceProperties& p) {
   return c10::str("NPUDeviceProperties(name='", p.name, "', total_memory=", p.total_memory >> 20, " MiB, cube_core_num=", p.cube_core_num,
                   ", vector_core_num=", p.vector_core_num, ", L2_cache_size=", p.l2_cache_size >> 20, " MiB, uuid='", p.uuid, "')");
@@ -124,6 +141,8 @@ void bind_runtime(py::module_& m) {
   m.def("default_generator", wrapped(&default_generator));
   m.def("default_stream", without_gil([](c10::DeviceIndex device) { return default_stream(device).id(); }));
   m.def("stream_priority", without_gil([](int64_t id, int device) { return stream_priority(stream(id, device)); }));
+  m.def("elapsed_time", wrapped(&elapsed_time));
+  m.def("event_handle", without_gil(&event_handle));
   m.def("stream_priority_range", without_gil(&stream_priority_range));
 }
 

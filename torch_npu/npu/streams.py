@@ -73,7 +73,11 @@ class Event(torch.Event):
     @property
     def npu_event(self):
         """CANN's handle (``aclrtEvent``) as an integer; 0 before the first :meth:`record`."""
-        return self.event_id
+        return _library.bindings().event_handle(self.event_id)
+
+    def elapsed_time(self, end_event):
+        """Milliseconds from this event to ``end_event``; both need ``enable_timing`` and have to be recorded and complete."""
+        return _library.bindings().elapsed_time(self, end_event)
 
 
 def _wrap(stream):
