@@ -182,7 +182,9 @@ aclError api::aclrtEventElapsedTime(float* ms, aclrtEvent startEvent, aclrtEvent
   if (ms == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtEventElapsedTime: ms is null");
   const auto a = state_of(startEvent, "aclrtEventElapsedTime"), b = state_of(endEvent, "aclrtEventElapsedTime");
   if (!a || !b) return ACL_ERROR_RT_PARAM_INVALID;
-  std::scoped_lock lock(a->mutex, b->mutex);
+  std::unique_lock lock_a(a->mutex, std::defer_lock), lock_b(b->mutex, std::defer_lock);
+  if (a == b) lock_a.lock();  // an event may be measured against itself
+  else std::lock(lock_a, lock_b);
   if (a->recorded == 0 || b->recorded == 0 || a->completed < a->recorded || b->completed < b->recorded) {
     return fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtEventElapsedTime: both events must have been recorded and reached");
   }
