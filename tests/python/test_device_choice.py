@@ -12,7 +12,7 @@ import json, torch, torch_npu
 found = {"available": torch.npu.is_available(), "count": torch.npu.device_count(), "reason": torch_npu.unavailable_reason()}
 try:
     x = torch.ones(2).npu()
-    found["sum"] = (x + x).sum().item()
+    found["sum"] = sum((x + x).tolist())
     found["name"] = torch.npu.get_device_name()
 except RuntimeError as e:
     found["class"] = type(e).__qualname__
