@@ -5,7 +5,7 @@
 A row is ``aclnnFunction: expression`` or ``aclnnFunction: [statement, ...]`` or a mapping with the keys
 
     run        the expression or statements
-    optional   parameters that may be null besides those whose name ends in Optional
+    optional   parameters that may be null besides those whose name says Optional
     types      {parameter: any} or {parameter: [FLOAT, ...]}: where the documented data types are wrong or too narrow
 
 A statement is C++ over the parameters' names, or ``out = expression`` (stores a result of the output's shape), ``(a, b) = expression``
@@ -24,6 +24,10 @@ OPS = Path(__file__).resolve().parent.parent / "softcann" / "ops"
 
 #: Entries per generated unit of libopapi.so.
 ENTRIES = 330
+
+
+def is_optional_name(name):
+    return re.search(r"Optional(Ref)?$|_optional$", name) is not None
 
 
 class RowError(Exception):
@@ -50,7 +54,7 @@ class Row:
                 raise RowError(f"{family}.yaml: {name} has no parameter {given}; it has {', '.join(sorted(names))}")
 
     def is_optional(self, parameter):
-        return parameter.name.endswith(("Optional", "_optional")) or parameter.name in self.optional
+        return is_optional_name(parameter.name) or parameter.name in self.optional
 
 
 @lru_cache
@@ -125,7 +129,7 @@ def render_entries(ops):
         row = rows().get(op.name)
         cells = []
         for p in op.parameters:
-            optional = row.is_optional(p) if row else p.name.endswith("Optional")
+            optional = row.is_optional(p) if row else is_optional_name(p.name)
             cells.append(f'    {{"{p.name}", \'{p.kind}\', D::{direction(p)}, {str(optional).lower()}, '
                          f"{type_mask(parameter_types(op, row, p))}}},")
         if cells:
@@ -160,6 +164,10 @@ AT_CALL = re.compile(r"\bat::([a-z_]\w*)\(")
 WORD = re.compile(r"(?<![\w.:>])[A-Za-z_]\w*")
 
 
+#: Structured operators whose shape functions look at data, or are not meant for use without the kernel.
+NO_CHECK = {"index", "isin"}
+
+
 class Torch:
     """What the generator asks of the installed torch."""
 
@@ -175,6 +183,8 @@ class Torch:
 
     def results_of(self, function):
         """How many tensors the C++ shape function of ``at::function`` gives; 0 if there is none, or it depends on the overload."""
+        if function in NO_CHECK:
+            return 0
         counts = self.structured.get(function, ())
         return next(iter(counts)) if len(counts) == 1 else 0
 

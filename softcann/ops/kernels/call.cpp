@@ -189,8 +189,8 @@ int Call::bind(const Row& row, const OpDesc& op, const Slot* arguments, aclOpExe
   return row.check != nullptr ? check_shapes(op) : 0;
 } catch (const c10::Error& error) {
   return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s", op.name, error.what_without_backtrace());
-} catch (const std::bad_alloc&) {
-  return fail(ACLNN_ERR_INNER_CREATE_EXECUTOR, "%s: out of host memory", op.name);
+} catch (const std::exception& error) {
+  return fail(ACLNN_ERR_INNER_CREATE_EXECUTOR, "%s: %s", op.name, error.what());
 }
 
 uint64_t Call::key() const {
@@ -235,6 +235,8 @@ int Call::check_shapes(const OpDesc& op) {
     // No shape function for these arguments; phase 2 will tell.
   } catch (const c10::Error& error) {
     return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s", op.name, error.what_without_backtrace());
+  } catch (const std::exception&) {
+    // Not about shapes; phase 2 will tell.
   }
   known_keys.insert(k);
   return 0;

@@ -59,7 +59,9 @@ class Call {
   at::OptionalIntArrayRef optional_ints(size_t i) const {
     return values_[i].present ? at::OptionalIntArrayRef(ints(i)) : std::nullopt;
   }
-  c10::ArrayRef<bool> bools(size_t i) const { return {bools_.data() + values_[i].first, values_[i].count}; }
+  c10::ArrayRef<bool> bools(size_t i) const {  // not in braces: pointer and size would convert to two elements
+    return c10::ArrayRef<bool>(bools_.data() + values_[i].first, values_[i].count);
+  }
   c10::ArrayRef<double> floats(size_t i) const { return {floats_.data() + values_[i].first, values_[i].count}; }
   std::string_view text(size_t i) const {
     return values_[i].present ? std::string_view(texts_[values_[i].first]) : std::string_view();

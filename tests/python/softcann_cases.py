@@ -1,0 +1,591 @@
+"""Operator calls for test_softcann_ops.py: at least one per row of softcann/ops/*.yaml.
+
+A case is the aclnn function, its arguments in order and what comes out: the expected tensors for every OUT (in order) and every
+``Ref`` argument. ``None`` as an expectation means that only the call has to work.
+"""
+import math
+import warnings
+
+import torch
+import torch.nn.functional as F
+
+for _text in (".*triangular_solve is deprecated", "reduction: .mean. divides", "The reduce argument of torch.scatter"):
+    warnings.filterwarnings("ignore", message=_text)
+OUT = object()  # an output, made with the shape and dtype of the expectation
+CASES = []
+
+
+class Changed:
+    """A tensor that the operator changes: what it holds before."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+class Space:
+    """An output whose size depends on data: the memory the client offers."""
+
+    def __init__(self, *shape, dtype=torch.float32):
+        self.tensor = torch.zeros(shape, dtype=dtype)
+
+
+def case(name, *arguments, want, tolerance=None):
+    CASES.append((name, arguments, want if isinstance(want, tuple) else (want,), tolerance))
+
+
+def make(*shape, dtype=torch.float32, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def positive(*shape, seed=1):
+    return make(*shape, seed=seed).abs() + 0.1
+
+
+def unit(*shape, seed=1):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 0.8 + 0.1
+
+
+def ints(high, *shape, dtype=torch.int64, seed=1):
+    return torch.randint(0, high, shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def bools(*shape, seed=1):
+    return make(*shape, seed=seed) > 0
+
+
+def grads(f, *inputs, of=None):
+    """Output of f, the gradient given to it, and the gradients of the inputs."""
+    inputs = [i.clone().requires_grad_() if i is not None and i.is_floating_point() else i for i in inputs]
+    out = f(*inputs)
+    g = make(*out.shape, seed=9)
+    wanted = [i for i in inputs if i is not None and i.requires_grad]
+    return out.detach(), g, tuple(torch.autograd.grad(out, wanted, g))
+
+
+# ---- one input ------------------------------------------------------------------------------------------------------
+UNARY = {
+    "Abs": (torch.abs, make), "Acos": (torch.acos, unit), "Acosh": (lambda x: torch.acosh(x), lambda *s: positive(*s) + 1), "Asin": (torch.asin, unit),
+    "Asinh": (torch.asinh, make), "Atan": (torch.atan, make), "Atanh": (torch.atanh, unit), "Ceil": (torch.ceil, make), "Cos": (torch.cos, make),
+    "Cosh": (torch.cosh, make), "Erf": (torch.erf, make), "Erfc": (torch.erfc, make), "Erfinv": (torch.erfinv, unit), "Exp": (torch.exp, make),
+    "Exp2": (torch.exp2, make), "Expm1": (torch.expm1, make), "Floor": (torch.floor, make), "Frac": (torch.frac, make), "Log": (torch.log, positive),
+    "Log10": (torch.log10, positive), "Log1p": (torch.log1p, positive), "Log2": (torch.log2, positive), "Neg": (torch.neg, make),
+    "Reciprocal": (torch.reciprocal, positive), "Round": (torch.round, make), "Rsqrt": (torch.rsqrt, positive), "Sigmoid": (torch.sigmoid, make),
+    "Sign": (torch.sign, make), "Sin": (torch.sin, make), "Sinc": (torch.sinc, make), "Sinh": (torch.sinh, make), "Sqrt": (torch.sqrt, positive),
+    "Square": (torch.square, make), "Tan": (torch.tan, make), "Tanh": (torch.tanh, make), "Trunc": (torch.trunc, make),
+    "LogicalNot": (torch.logical_not, lambda *s: ints(2, *s)), "BitwiseNot": (torch.bitwise_not, lambda *s: ints(9, *s)),
+    "IsFinite": (torch.isfinite, lambda *s: make(*s) / ints(2, *s)), "IsInf": (torch.isinf, lambda *s: make(*s) / ints(2, *s)),
+    "IsNegInf": (torch.isneginf, lambda *s: make(*s) / ints(2, *s)), "IsPosInf": (torch.isposinf, lambda *s: make(*s) / ints(2, *s)),
+    "Signbit": (torch.signbit, make), "Digamma": (torch.digamma, positive), "Lgamma": (torch.lgamma, positive),
+    "Real": (torch.real, lambda *s: make(*s, dtype=torch.complex64)), "AngleV2": (torch.angle, make),
+    "Relu": (torch.relu, make), "Gelu": (F.gelu, make), "Silu": (F.silu, make), "Mish": (F.mish, make), "Hardsigmoid": (F.hardsigmoid, make),
+    "Hardswish": (F.hardswish, make), "Selu": (F.selu, make), "LogSigmoid": (F.logsigmoid, make), "SquaredRelu": (lambda x: x.relu() ** 2, make),
+}
+INPLACE = """Acos Acosh Asin Asinh Atan Atanh Ceil Cos Cosh Erf Erfc Erfinv Exp Exp2 Expm1 Floor Frac Log Log10 Log1p Log2 LogicalNot Neg
+Reciprocal Round Rsqrt Sigmoid Sin Sinc Sinh Sqrt Tan Tanh Trunc Relu Mish Hardsigmoid Hardswish Selu""".split()
+for _name, (_f, _input) in UNARY.items():
+    case("aclnn" + _name, _input(3, 5), OUT, want=_f(_input(3, 5)))
+    case("aclnn" + _name, _input(4, 6)[::2, ::3], OUT, want=_f(_input(4, 6)[::2, ::3]))
+for _name in INPLACE:
+    _f, _input = UNARY[_name]
+    _before = _input(3, 5) if _name not in ("LogicalNot",) else bools(3, 5)
+    case("aclnnInplace" + _name, Changed(_before.t()), want=_f(_before.t()))
+case("aclnnAbs", make(5, dtype=torch.bfloat16), OUT, want=make(5, dtype=torch.bfloat16).abs())
+case("aclnnAbs", make(0, 3), OUT, want=make(0, 3))
+case("aclnnAbs", torch.tensor(-2.0), OUT, want=torch.tensor(2.0))
+case("aclnnInplaceOne", Changed(make(3)), want=torch.ones(3))
+case("aclnnInplaceZero", Changed(make(3)), want=torch.zeros(3))
+case("aclnnRoundDecimals", make(3, 4), 2, OUT, want=make(3, 4).round(decimals=2))
+case("aclnnInplaceRoundDecimals", Changed(make(3, 4)), 1, want=make(3, 4).round(decimals=1))
+_odd = torch.tensor([1.0, math.nan, math.inf, -math.inf])
+case("aclnnNanToNum", _odd, 1.5, 2.5, 3.5, OUT, want=_odd.nan_to_num(1.5, 2.5, 3.5))
+case("aclnnInplaceNanToNum", Changed(_odd), 1.5, 2.5, 3.5, want=_odd.nan_to_num(1.5, 2.5, 3.5))
+case("aclnnLogit", unit(4), 1e-3, OUT, want=unit(4).logit(1e-3))
+_, _g, (_gx,) = grads(lambda x: x.logit(1e-3), unit(4))
+case("aclnnLogitGrad", unit(4), _g, 1e-3, OUT, want=_gx)
+case("aclnnCast", make(3, 4), torch.int32, OUT, want=make(3, 4).to(torch.int32))
+case("aclnnInplaceCopy", Changed(torch.zeros(3, 4, dtype=torch.float16)), make(4), want=make(4).half().expand(3, 4))
+case("aclnnPolar", positive(3), make(3), OUT, want=torch.polar(positive(3), make(3)))
+case("aclnnComplex", make(3), make(3, seed=2), OUT, want=torch.complex(make(3), make(3, seed=2)))
+
+# ---- two inputs -----------------------------------------------------------------------------------------------------
+_a, _b, _p, _q = make(3, 4), make(4, seed=2), positive(3, 4), positive(4, seed=2)
+_i, _j = ints(30, 3, 4), ints(5, 4, seed=2) + 1
+for _name, _f in {"Add": torch.add, "Sub": torch.sub}.items():
+    case(f"aclnn{_name}", _a, _b, 2, OUT, want=_f(_a, _b, alpha=2))
+    case(f"aclnnInplace{_name}", Changed(_a), _b, 0.5, want=_f(_a, _b, alpha=0.5))
+    case(f"aclnn{_name}s", _a, 1.5, 2, OUT, want=_f(_a, 1.5, alpha=2))
+    case(f"aclnnInplace{_name}s", Changed(_a), 1.5, 2, want=_f(_a, 1.5, alpha=2))
+for _tensor, _scalar, _f, _x, _y, _s in [
+        ("Mul", "Muls", torch.mul, _a, _b, 1.5), ("Div", "Divs", torch.div, _p, _q, 1.5), ("FloorDivide", "FloorDivides", torch.floor_divide, _i, _j, 4),
+        ("FmodTensor", "FmodScalar", torch.fmod, _a, _q, 0.7), ("RemainderTensorTensor", "RemainderTensorScalar", torch.remainder, _a, _q, 0.7),
+        ("PowTensorTensor", "PowTensorScalar", torch.pow, _p, _b, 1.5), ("BitwiseAndTensor", "BitwiseAndScalar", torch.bitwise_and, _i, _j, 6),
+        ("BitwiseOrTensor", "BitwiseOrScalar", torch.bitwise_or, _i, _j, 6), ("BitwiseXorTensor", "BitwiseXorScalar", torch.bitwise_xor, _i, _j, 6)]:
+    case("aclnn" + _tensor, _x, _y, OUT, want=_f(_x, _y))
+    case("aclnnInplace" + _tensor, Changed(_x), _y, want=_f(_x, _y))
+    case("aclnn" + _scalar, _x, _s, OUT, want=_f(_x, _s))
+    case("aclnnInplace" + _scalar, Changed(_x), _s, want=_f(_x, _s))
+for _name, _f in {"Eq": torch.eq, "Ne": torch.ne, "Lt": torch.lt, "Le": torch.le, "Gt": torch.gt, "Ge": torch.ge}.items():
+    _x, _y = ints(3, 3, 4), ints(3, 4, seed=2)
+    case(f"aclnn{_name}Tensor", _x, _y, OUT, want=_f(_x, _y))
+    case(f"aclnn{_name}Scalar", _x, 1, OUT, want=_f(_x, 1))
+    case(f"aclnnInplace{_name}Tensor", Changed(_x), _y, want=_f(_x, _y).long())
+    case(f"aclnnInplace{_name}Scalar", Changed(_x), 1, want=_f(_x, 1).long())
+for _name, _f, _x, _y in [
+        ("Atan2", torch.atan2, _a, _b), ("Maximum", torch.maximum, _a, _b), ("Minimum", torch.minimum, _a, _b), ("LogAddExp", torch.logaddexp, _a, _b),
+        ("LogAddExp2", torch.logaddexp2, _a, _b), ("XLogYTensor", torch.xlogy, _a, _q), ("XLogYScalarOther", torch.xlogy, _a, 2.5),
+        ("XLogYScalarSelf", torch.xlogy, 2.5, _q), ("PowScalarTensor", torch.pow, 2.5, _a), ("RemainderScalarTensor", torch.remainder, 2.5, _q),
+        ("Gcd", torch.gcd, _i, _j), ("LeftShift", torch.bitwise_left_shift, _i, _j), ("LeftShifts", torch.bitwise_left_shift, _i, 2),
+        ("RightShift", torch.bitwise_right_shift, _i, _j), ("LogicalAnd", torch.logical_and, bools(3, 4), bools(4)),
+        ("LogicalOr", torch.logical_or, bools(3, 4), bools(4)), ("LogicalXor", torch.logical_xor, bools(3, 4), bools(4)),
+        ("Heaviside", torch.heaviside, _a, _b)]:
+    case("aclnn" + _name, _x, _y, OUT, want=_f(_x, _y))
+for _name, _f, _x, _y in [
+        ("Atan2", torch.atan2, _a, _b), ("XLogYTensor", torch.xlogy, _a, _q), ("XLogYScalarOther", torch.xlogy, _a, 2.5),
+        ("LogicalAnd", torch.logical_and, bools(3, 4), bools(4)), ("LogicalOr", torch.logical_or, bools(3, 4), bools(4))]:
+    case("aclnnInplace" + _name, Changed(_x), _y, want=_f(_x, _y))
+case("aclnnLerp", _a, make(3, 4, seed=3), unit(3, 4), OUT, want=torch.lerp(_a, make(3, 4, seed=3), unit(3, 4)))
+case("aclnnInplaceLerp", Changed(_a), make(3, 4, seed=3), unit(3, 4), want=torch.lerp(_a, make(3, 4, seed=3), unit(3, 4)))
+case("aclnnLerps", _a, make(3, 4, seed=3), 0.3, OUT, want=torch.lerp(_a, make(3, 4, seed=3), 0.3))
+case("aclnnInplaceLerps", Changed(_a), make(3, 4, seed=3), 0.3, want=torch.lerp(_a, make(3, 4, seed=3), 0.3))
+case("aclnnAddcmul", _a, _b, _q, 0.5, OUT, want=torch.addcmul(_a, _b, _q, value=0.5))
+case("aclnnInplaceAddcmul", Changed(_a), _b, _q, 0.5, want=torch.addcmul(_a, _b, _q, value=0.5))
+case("aclnnAddcdiv", _a, _b, _q, 0.5, OUT, want=torch.addcdiv(_a, _b, _q, value=0.5))
+case("aclnnInplaceAddcdiv", Changed(_a), _b, _q, 0.5, want=torch.addcdiv(_a, _b, _q, value=0.5))
+case("aclnnRsub", _a, _b, 2, OUT, want=torch.rsub(_a, _b, alpha=2))
+case("aclnnRsubs", _a, 1.5, 2, OUT, want=torch.rsub(_a, 1.5, alpha=2))
+for _mode, _rounding in enumerate((None, "trunc", "floor")):
+    case("aclnnDivMod", _a, _q, _mode, OUT, want=torch.div(_a, _q, rounding_mode=_rounding))
+    case("aclnnDivMods", _a, 0.3, _mode, OUT, want=torch.div(_a, 0.3, rounding_mode=_rounding))
+case("aclnnInplaceDivMod", Changed(_a), _q, 2, want=torch.div(_a, _q, rounding_mode="floor"))
+case("aclnnInplaceDivMods", Changed(_a), 0.3, 1, want=torch.div(_a, 0.3, rounding_mode="trunc"))
+case("aclnnAddV3", 1.5, _a, 2, OUT, want=1.5 + 2 * _a)
+case("aclnnAddRelu", _a, _b, 2, OUT, want=torch.relu(_a + 2 * _b))
+case("aclnnInplaceAddRelu", Changed(_a), _b, 2, want=torch.relu(_a + 2 * _b))
+case("aclnnSWhere", bools(3, 4), _a, _b, OUT, want=torch.where(bools(3, 4), _a, _b))
+case("aclnnClamp", _a, -0.5, 0.5, OUT, want=_a.clamp(-0.5, 0.5))
+case("aclnnClamp", _a, None, 0.5, OUT, want=_a.clamp(max=0.5))
+case("aclnnClampMin", _a, -0.5, OUT, want=_a.clamp(min=-0.5))
+case("aclnnClampMax", _a, 0.5, OUT, want=_a.clamp(max=0.5))
+case("aclnnInplaceClampMax", Changed(_a), 0.5, want=_a.clamp(max=0.5))
+case("aclnnClampTensor", _a, -_q, _q, OUT, want=_a.clamp(-_q, _q))
+case("aclnnClampMinTensor", _a, _b, OUT, want=_a.clamp(min=_b))
+case("aclnnInplaceClampMinTensor", Changed(_a), _b, want=_a.clamp(min=_b))
+case("aclnnClampMaxTensor", _a, _b, OUT, want=_a.clamp(max=_b))
+case("aclnnInplaceClampMaxTensor", Changed(_a), _b, want=_a.clamp(max=_b))
+case("aclnnIsClose", _a, _a + 1e-3 * ints(2, 3, 4), 1e-5, 1e-5, False, OUT, want=torch.isclose(_a, _a + 1e-3 * ints(2, 3, 4), 1e-5, 1e-5))
+case("aclnnEqual", _a, _a.clone(), OUT, want=torch.tensor([True]))
+case("aclnnEqual", _a, _b, OUT, want=torch.tensor([False]))
+
+# ---- reductions -----------------------------------------------------------------------------------------------------
+_x = make(3, 4, 5)
+_holes = torch.where(bools(3, 4, 5), _x, torch.tensor(math.nan))
+case("aclnnReduceSum", _x, (0, 2), True, torch.float32, OUT, want=_x.sum((0, 2), keepdim=True))
+case("aclnnReduceSum", _x, (), False, torch.float32, OUT, want=_x.sum())
+case("aclnnReduceSum", ints(9, 3, 4), (1,), False, torch.int64, OUT, want=ints(9, 3, 4).sum(1))
+case("aclnnReduceSum", bools(3, 4), (1,), False, torch.int64, OUT, want=bools(3, 4).sum(1))
+case("aclnnReduceNansum", _holes, (1,), False, torch.float32, OUT, want=_holes.nansum(1))
+case("aclnnMean", _x, (1,), False, torch.float32, OUT, want=_x.mean(1))
+case("aclnnMeanV2", _x, (1, 2), True, True, OUT, want=_x.mean((1, 2), keepdim=True))
+case("aclnnProd", _x, torch.float32, OUT, want=_x.prod())
+case("aclnnProdDim", _x, 1, True, torch.float32, OUT, want=_x.prod(1, keepdim=True))
+case("aclnnAll", bools(3, 4), (1,), False, OUT, want=bools(3, 4).all(1))
+case("aclnnAll", bools(3, 4), (0, 1), False, OUT, want=bools(3, 4).all())
+case("aclnnAny", bools(3, 4), (0,), True, OUT, want=bools(3, 4).any(0, keepdim=True))
+case("aclnnAmax", _x, (0, 1), False, OUT, want=_x.amax((0, 1)))
+case("aclnnAmin", _x, (2,), True, OUT, want=_x.amin(2, keepdim=True))
+case("aclnnMaxV2", _x, (1,), False, True, OUT, want=_x.amax(1))
+case("aclnnAminmax", _x, (1,), False, OUT, OUT, want=(_x.amin(1), _x.amax(1)))
+case("aclnnAminmaxAll", _x, OUT, OUT, want=(_x.amin(), _x.amax()))
+case("aclnnAminmaxDim", _x, 1, True, OUT, OUT, want=(_x.amin(1, keepdim=True), _x.amax(1, keepdim=True)))
+case("aclnnArgMax", _x, 1, False, OUT, want=_x.argmax(1))
+case("aclnnArgMax", _x, 1, False, OUT, want=_x.argmax(1).int())
+case("aclnnArgMin", _x, 2, True, OUT, want=_x.argmin(2, keepdim=True))
+case("aclnnMax", _x, OUT, want=_x.max())
+case("aclnnMin", _x, OUT, want=_x.min())
+case("aclnnMaxDim", _x, 1, False, OUT, OUT, want=tuple(_x.max(1)))
+case("aclnnMinDim", _x, 1, True, OUT, OUT, want=tuple(_x.min(1, keepdim=True)))
+case("aclnnMedian", _x, OUT, want=_x.median())
+case("aclnnMedianDim", _x, 1, False, OUT, OUT, want=tuple(_x.median(1)))
+case("aclnnNanMedian", _holes, OUT, want=_holes.nanmedian())
+case("aclnnNanMedianDim", _holes, 1, False, OUT, OUT, want=tuple(_holes.nanmedian(1)))
+case("aclnnVar", _x, (1,), False, True, OUT, want=_x.var(1, unbiased=False, keepdim=True))
+case("aclnnVarCorrection", _x, (1,), 1, False, OUT, want=_x.var(1))
+case("aclnnStd", _x, (0, 1), 0, False, OUT, want=_x.std((0, 1), correction=0))
+case("aclnnVarMean", _x, (1,), 1, False, OUT, OUT, want=tuple(torch.var_mean(_x, 1)))
+case("aclnnStdMeanCorrection", _x, (1,), 1, False, OUT, OUT, want=tuple(torch.std_mean(_x, 1)))
+case("aclnnNorm", _x, 2.0, (1,), False, OUT, want=_x.norm(2.0, 1))
+case("aclnnLinalgVectorNorm", _x, 3.0, (1,), True, torch.float32, OUT, want=torch.linalg.vector_norm(_x, 3, 1, keepdim=True))
+case("aclnnLogSumExp", _x, (1, 2), False, OUT, want=_x.logsumexp((1, 2)))
+case("aclnnCumsum", _x, 1, torch.float32, OUT, want=_x.cumsum(1))
+case("aclnnCumprod", _x, 1, torch.float32, OUT, want=_x.cumprod(1))
+case("aclnnInplaceCumprod", Changed(_x), 1, want=_x.cumprod(1))
+case("aclnnCummax", _x, 1, OUT, OUT, want=tuple(_x.cummax(1)))
+case("aclnnCummin", _x, 2, OUT, OUT, want=tuple(_x.cummin(2)))
+case("aclnnSort", _x, True, 1, True, OUT, OUT, want=tuple(torch.sort(_x, dim=1, descending=True, stable=True)))
+case("aclnnArgsort", _x, 2, False, OUT, want=_x.argsort(2))
+case("aclnnTopk", _x, 2, 1, True, True, OUT, OUT, want=tuple(_x.topk(2, 1)))
+case("aclnnKthvalue", _x, 2, 1, False, OUT, OUT, want=tuple(_x.kthvalue(2, 1)))
+case("aclnnBincount", ints(5, 20), None, 7, OUT, want=ints(5, 20).bincount(minlength=7))
+case("aclnnBincount", ints(5, 20), unit(20), 7, OUT, want=ints(5, 20).bincount(unit(20), 7))
+case("aclnnHistc", _x, 5, -2, 2, OUT, want=_x.histc(5, -2, 2))
+_sorted = torch.arange(8.0)
+case("aclnnSearchSorted", _sorted, positive(3) * 4, False, True, None, OUT, want=torch.searchsorted(_sorted, positive(3) * 4, right=True))
+case("aclnnSearchSorteds", _sorted, 2.5, False, False, None, OUT, want=torch.searchsorted(_sorted, 2.5))
+case("aclnnBucketize", positive(3) * 4, _sorted, True, False, OUT, want=torch.bucketize(positive(3) * 4, _sorted, out_int32=True))
+case("aclnnTrace", make(4, 4), OUT, want=make(4, 4).trace())
+case("aclnnIsInScalarTensor", 3, ints(5, 9), False, False, OUT, want=torch.isin(3, ints(5, 9)))
+case("aclnnIsInTensorScalar", ints(5, 9), 3, False, True, OUT, want=torch.isin(ints(5, 9), 3, invert=True))
+case("aclnnRenorm", _x, 2.0, 1, 1.5, OUT, want=_x.renorm(2, 1, 1.5))
+case("aclnnInplaceRenorm", Changed(_x), 2.0, 1, 1.5, want=_x.renorm(2, 1, 1.5))
+
+# ---- linear algebra -------------------------------------------------------------------------------------------------
+_m, _n, _c = make(3, 4), make(4, 5, seed=2), make(5, seed=3)
+_s, _t = make(2, 3, 4), make(2, 4, 5, seed=2)
+case("aclnnMm", _m, _n, OUT, 0, want=_m @ _n)
+case("aclnnMm", make(4, 3).t(), make(5, 4).t(), OUT, 1, want=make(4, 3).t() @ make(5, 4).t())
+case("aclnnMm", _m.bfloat16(), _n.bfloat16(), OUT, 0, want=_m.bfloat16() @ _n.bfloat16())
+case("aclnnMatmul", make(2, 1, 3, 4), make(5, 4, 2), OUT, 0, want=make(2, 1, 3, 4) @ make(5, 4, 2))
+case("aclnnBatchMatMul", _s, _t, OUT, 0, want=_s @ _t)
+case("aclnnAddmm", _c, _m, _n, 0.5, 2, OUT, 0, want=torch.addmm(_c, _m, _n, beta=0.5, alpha=2))
+case("aclnnInplaceAddmm", Changed(make(3, 5)), _m, _n, 0.5, 2, 0, want=torch.addmm(make(3, 5), _m, _n, beta=0.5, alpha=2))
+case("aclnnBaddbmm", make(2, 3, 5), _s, _t, 0.5, 2, OUT, 0, want=torch.baddbmm(make(2, 3, 5), _s, _t, beta=0.5, alpha=2))
+case("aclnnInplaceBaddbmm", Changed(make(2, 3, 5)), _s, _t, 0.5, 2, 0, want=torch.baddbmm(make(2, 3, 5), _s, _t, beta=0.5, alpha=2))
+case("aclnnAddbmm", make(3, 5), _s, _t, 0.5, 2, OUT, 0, want=torch.addbmm(make(3, 5), _s, _t, beta=0.5, alpha=2))
+case("aclnnInplaceAddbmm", Changed(make(3, 5)), _s, _t, 0.5, 2, 0, want=torch.addbmm(make(3, 5), _s, _t, beta=0.5, alpha=2))
+case("aclnnAddmv", make(3), _m, make(4), 2, 0.5, OUT, 0, want=torch.addmv(make(3), _m, make(4), beta=0.5, alpha=2))
+case("aclnnMv", _m, make(4), OUT, 0, want=_m @ make(4))
+case("aclnnDot", make(4), make(4, seed=2), OUT, want=make(4) @ make(4, seed=2))
+case("aclnnGer", make(3), make(4), OUT, want=torch.outer(make(3), make(4)))
+case("aclnnAddr", make(3, 4), make(3), make(4), 0.5, 2, OUT, want=torch.addr(make(3, 4), make(3), make(4), beta=0.5, alpha=2))
+case("aclnnAddr", make(3, 4), make(3), make(4), None, None, OUT, want=torch.addr(make(3, 4), make(3), make(4)))
+case("aclnnInplaceAddr", Changed(make(3, 4)), make(3), make(4), 0.5, 2, want=torch.addr(make(3, 4), make(3), make(4), beta=0.5, alpha=2))
+_spd = make(4, 4) @ make(4, 4).t() + 4 * torch.eye(4)
+case("aclnnInverse", _spd, OUT, want=_spd.inverse())
+case("aclnnLinalgCholesky", _spd, False, OUT, want=torch.linalg.cholesky(_spd))
+case("aclnnLinalgQr", make(5, 3), 0, OUT, OUT, want=tuple(torch.linalg.qr(make(5, 3))))
+case("aclnnLinalgQr", make(5, 3), 1, OUT, OUT, want=tuple(torch.linalg.qr(make(5, 3), "complete")))
+case("aclnnLinalgCross", make(3, 4), make(3, 4, seed=2), 0, OUT, want=torch.linalg.cross(make(3, 4), make(3, 4, seed=2), dim=0))
+case("aclnnSlogdet", _spd, OUT, OUT, want=tuple(_spd.slogdet()))
+case("aclnnTriangularSolve", make(4, 2), _spd, True, False, False, OUT, OUT, want=tuple(torch.triangular_solve(make(4, 2), _spd)))
+for _name, _f in (("Tril", torch.tril), ("Triu", torch.triu)):
+    case("aclnn" + _name, make(4, 5), 1, OUT, want=_f(make(4, 5), 1))
+    case("aclnnInplace" + _name, Changed(make(4, 5)), -1, want=_f(make(4, 5), -1))
+_dist, _g, (_g1, _g2) = grads(lambda a, b: torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist"), make(3, 4), make(5, 4, seed=2))
+case("aclnnCdist", make(3, 4), make(5, 4, seed=2), 2.0, 2, OUT, want=_dist)
+case("aclnnCdistBackward", _g, make(3, 4), make(5, 4, seed=2), _dist, 2.0, OUT, want=_g1)
+case("aclnnPdist", make(5, 3), 2.0, OUT, want=F.pdist(make(5, 3)))
+
+# ---- convolution, pooling -------------------------------------------------------------------------------------------
+_x, _w, _bias = make(2, 3, 8, 8), make(4, 3, 3, 3, seed=2), make(4, seed=3)
+_y, _g, (_gx, _gw, _gb) = grads(lambda x, w, b: F.conv2d(x, w, b, 2, 1), _x, _w, _bias)
+case("aclnnConvolution", _x, _w, _bias, (2, 2), (1, 1), (1, 1), False, (0, 0), 1, OUT, 0, want=_y)
+case("aclnnConvolution", _x, _w, None, (1, 1), (0, 1, 2, 0), (1, 1), False, (0, 0), 1, OUT, 0, want=F.conv2d(F.pad(_x, (2, 0, 0, 1)), _w))
+case("aclnnConvolution", make(2, 3, 9), make(4, 3, 3), None, (1,), (2,), (2,), False, (0,), 1, OUT, 0, want=F.conv1d(make(2, 3, 9), make(4, 3, 3), padding=2, dilation=2))
+case("aclnnConvolution", make(2, 3, 5, 5), make(3, 4, 3, 3), None, (2, 2), (1, 1), (1, 1), True, (1, 1), 1, OUT, 0,
+     want=F.conv_transpose2d(make(2, 3, 5, 5), make(3, 4, 3, 3), None, 2, 1, 1))
+case("aclnnConvolutionBackward", _g, _x, _w, (4,), (2, 2), (1, 1), (1, 1), False, (0, 0), 1, (True, True, True), 0, OUT, OUT, OUT, want=(_gx, _gw, _gb))
+case("aclnnConvolutionBackward", _g, _x, _w, None, (2, 2), (1, 1), (1, 1), False, (0, 0), 1, (False, True, False), 0, None, OUT, None, want=_gw)
+_y, _g, (_gx, _gw) = grads(lambda x, w: F.conv2d(F.pad(x, (2, 0, 0, 1)), w), _x, _w)
+case("aclnnConvolutionBackward", _g, _x, _w, None, (1, 1), (0, 1, 2, 0), (1, 1), False, (0, 0), 1, (True, True, False), 0, OUT, OUT, None, want=(_gx, _gw))
+case("aclnnConvDepthwise2d", _x, make(3, 1, 3, 3), (3, 3), None, (1, 1), (1, 1), (1, 1), OUT, 0, want=F.conv2d(_x, make(3, 1, 3, 3), padding=1, groups=3))
+_y, _g, (_gx, _gw, _gb) = grads(lambda x, w, b: torch.conv_tbc(x, w, b, 1), make(6, 2, 3), make(3, 3, 4), make(4))
+case("aclnnConvTbc", make(6, 2, 3), make(3, 3, 4), make(4), 1, OUT, 0, want=_y)
+case("aclnnConvTbcBackward", _g, make(6, 2, 3), make(3, 3, 4), make(4), 1, 0, OUT, OUT, OUT, want=(_gx, _gw, _gb))
+case("aclnnIm2col", _x, (2, 3), (1, 1), (1, 0), (2, 1), OUT, want=F.unfold(_x, (2, 3), 1, (1, 0), (2, 1)))
+case("aclnnIm2colBackward", make(2, 12, 9), (4, 4), (2, 2), (1, 1), (0, 0), (1, 1), OUT, want=F.fold(make(2, 12, 9), (4, 4), 2))
+_y, _g, (_gx,) = grads(lambda x: x.unfold(1, 3, 2), make(2, 7))
+case("aclnnUnfoldGrad", _g, (2, 7), 1, 3, 2, OUT, want=_gx)
+
+_avg = dict(stride=2, padding=1, count_include_pad=False)
+_y, _g, (_gx,) = grads(lambda x: F.avg_pool2d(x, 3, **_avg), _x)
+case("aclnnAvgPool2d", _x, (3, 3), (2, 2), (1, 1), False, False, 0, 0, OUT, want=_y)
+case("aclnnAvgPool2d", _x, (2, 2), (2, 2), (0, 0), False, True, 3, 0, OUT, want=F.avg_pool2d(_x, 2, divisor_override=3))
+case("aclnnAvgPool2dBackward", _g, _x, (3, 3), (2, 2), (1, 1), False, False, 0, 0, OUT, want=_gx)
+_v = make(2, 3, 4, 6, 6)
+_y, _g, (_gx,) = grads(lambda x: F.avg_pool3d(x, 2, **_avg), _v)
+case("aclnnAvgPool3d", _v, (2, 2, 2), (2, 2, 2), (1, 1, 1), False, False, 0, OUT, want=_y)
+case("aclnnAvgPool3dBackward", _g, _v, (2, 2, 2), (2, 2, 2), (1, 1, 1), False, False, 0, OUT, want=_gx)
+for _d, _in, _size in (("2d", _x, (2, 3)), ("3d", _v, (2, 3, 2))):
+    _y, _g, (_gx,) = grads(lambda x: getattr(F, "adaptive_avg_pool" + _d)(x, _size), _in)
+    case("aclnnAdaptiveAvgPool" + _d, _in, _size, OUT, want=_y)
+    case(f"aclnnAdaptiveAvgPool{_d}Backward", _g, _in, OUT, want=_gx)
+    _y, _where = getattr(F, "adaptive_max_pool" + _d)(_in, _size, return_indices=True)
+    _, _g, (_gx,) = grads(lambda x: getattr(F, "adaptive_max_pool" + _d)(x, _size), _in)
+    case("aclnnAdaptiveMaxPool" + _d, _in, _size, OUT, OUT, want=(_y, _where))
+    case(f"aclnnAdaptiveMaxPool{_d}Backward", _g, _in, _where.int() if _d == "3d" else _where, OUT, want=_gx)
+_y, _where = F.max_pool2d(_x, 3, 2, 1, return_indices=True)
+_, _g, (_gx,) = grads(lambda x: F.max_pool2d(x, 3, 2, 1), _x)
+_pool = ((3, 3), (2, 2), (1, 1), (1, 1), False)
+case("aclnnMaxPool2dWithIndices", _x, *_pool, OUT, OUT, want=(_y, _where.int()))
+case("aclnnMaxPool2dWithIndices", _x, (2,), (), (0,), (1,), False, OUT, OUT, want=tuple(F.max_pool2d(_x, 2, return_indices=True)))
+case("aclnnMaxPool2dWithIndicesBackward", _g, _x, _where.int(), *_pool, OUT, want=_gx)
+_mask = torch.zeros(2, 3, 9, 64, dtype=torch.int8)
+case("aclnnMaxPool2dWithMask", _x, *_pool, OUT, OUT, want=(_y, _mask))
+case("aclnnMaxPool2dWithMaskBackward", _g, _x, _mask, *_pool, OUT, want=_gx)
+_y, _where = F.max_pool3d(_v, 2, 2, return_indices=True)
+_, _g, (_gx,) = grads(lambda x: F.max_pool3d(x, 2, 2), _v)
+_pool = ((2, 2, 2), (2, 2, 2), (0, 0, 0), (1, 1, 1), False)
+case("aclnnMaxPool3dWithArgmax", _v, *_pool, OUT, OUT, want=(_y, _where.int()))
+case("aclnnMaxPool3dWithArgmaxBackward", _g, _v, _where.int(), *_pool, OUT, want=_gx)
+case("aclnnMaxUnpool3d", _y, _where, (4, 6, 6), (2, 2, 2), (0, 0, 0), OUT, want=F.max_unpool3d(_y, _where, 2, 2, output_size=(4, 6, 6)))
+_y, _where = F.max_pool2d(_x, 2, 2, return_indices=True)
+case("aclnnMaxUnpool2d", _y, _where, (8, 8), OUT, want=F.max_unpool2d(_y, _where, 2, 2))
+
+# ---- normalisation --------------------------------------------------------------------------------------------------
+_x = make(4, 3, 5, 5)
+_gamma, _beta, _mean, _var = make(3, seed=2), make(3, seed=3), make(3, seed=4), positive(3, seed=5)
+_y, _sm, _si = torch.native_batch_norm(_x, _gamma, _beta, _rm := _mean.clone(), _rv := _var.clone(), True, 0.1, 1e-5)
+case("aclnnBatchNorm", _x, _gamma, _beta, Changed(_mean), Changed(_var), True, 0.1, 1e-5, OUT, OUT, OUT, want=(_rm, _rv, _y, _sm, _si))
+case("aclnnBatchNorm", _x, _gamma, _beta, Changed(_mean), Changed(_var), False, 0.1, 1e-5, OUT, None, None,
+     want=(_mean, _var, F.batch_norm(_x, _mean, _var, _gamma, _beta)))
+_, _g, (_gx, _gw, _gb) = grads(lambda x, w, b: F.batch_norm(x, None, None, w, b, True), _x, _gamma, _beta)
+case("aclnnBatchNormBackward", _g, _x, _gamma, _mean, _var, _sm, _si, True, 1e-5, (True, True, True), OUT, OUT, OUT, want=(_gx, _gw, _gb))
+_, _g, (_gx, _gw) = grads(lambda x, w: F.batch_norm(x, _mean, _var, w, None), _x, _gamma)
+case("aclnnBatchNormBackward", _g, _x, _gamma, _mean, _var, None, None, False, 1e-5, (True, True, False), OUT, OUT, None, want=(_gx, _gw))
+_w, _b = make(5, 5, seed=2), make(5, 5, seed=3)
+_y, _sm, _si = torch.native_layer_norm(_x, (5, 5), _w, _b, 1e-5)
+for _name in ("LayerNorm", "FastLayerNorm"):
+    case("aclnn" + _name, _x, (5, 5), _w, _b, 1e-5, OUT, OUT, OUT, want=(_y, _sm, _si))
+case("aclnnLayerNormWithImplMode", _x, (5, 5), _w, _b, 1e-5, OUT, None, None, 0, want=_y)
+_, _g, (_gx, _gw, _gb) = grads(lambda x, w, b: F.layer_norm(x, (5, 5), w, b), _x, _w, _b)
+case("aclnnLayerNormBackward", _g, _x, (5, 5), _sm, _si, _w, _b, (True, True, True), OUT, OUT, OUT, want=(_gx, _gw, _gb))
+case("aclnnLayerNormBackward", _g.bfloat16(), _x.bfloat16(), (5, 5), _sm, _si, _w.bfloat16(), None, (True, False, False), OUT, None, None,
+     want=_gx.bfloat16(), tolerance=0.1)
+_x = make(4, 6, 5)
+_w, _b = make(6, seed=2), make(6, seed=3)
+_y, _sm, _si = torch.native_group_norm(_x, _w, _b, 4, 6, 5, 3, 1e-5)
+case("aclnnGroupNorm", _x, _w, _b, 4, 6, 5, 3, 1e-5, OUT, OUT, OUT, want=(_y, _sm, _si))
+_, _g, (_gx, _gw, _gb) = grads(lambda x, w, b: F.group_norm(x, 3, w, b), _x, _w, _b)
+case("aclnnGroupNormBackward", _g, _x, _sm, _si, _w, 4, 6, 5, 3, (True, True, True), OUT, OUT, OUT, want=(_gx, _gw, _gb))
+_x, _w = make(4, 8), make(8, seed=2)
+_y, _g, (_gx, _gw) = grads(lambda x, w: F.rms_norm(x, (8,), w, 1e-6), _x, _w)
+_rstd = (_x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+case("aclnnRmsNorm", _x, _w, 1e-6, OUT, OUT, want=(_y, _rstd))
+case("aclnnRmsNormGrad", _g, _x, _rstd, _w, OUT, OUT, want=(_gx, _gw))
+
+# ---- activations ----------------------------------------------------------------------------------------------------
+_x = make(3, 6) * 2
+for _i, _mode in enumerate(("none", "tanh")):
+    _y, _g, (_gx,) = grads(lambda x: F.gelu(x, approximate=_mode), _x)
+    case("aclnnGeluV2", _x, _i, OUT, want=_y)
+    case("aclnnGeluBackwardV2", _g, _x, _mode, OUT, want=_gx)
+for _name, _f in {
+        "GeluBackward": F.gelu, "SiluBackward": F.silu, "MishBackward": F.mish, "HardsigmoidBackward": F.hardsigmoid, "HardswishBackward": F.hardswish,
+        "HardswishBackwardV2": F.hardswish}.items():
+    _, _g, (_gx,) = grads(_f, _x)
+    case("aclnn" + _name, _g, _x, OUT, want=_gx)
+for _name, _f, _scalars in (
+        ("Hardshrink", F.hardshrink, (0.3,)), ("Softshrink", F.softshrink, (0.3,)), ("Hardtanh", F.hardtanh, (-0.7, 0.8)), ("Softplus", F.softplus, (2.0, 1.5))):
+    _y, _g, (_gx,) = grads(lambda x: _f(x, *_scalars), _x)
+    case("aclnn" + _name, _x, *_scalars, OUT, want=_y)
+    case(f"aclnn{_name}Backward", _g, _x, *_scalars, OUT, want=_gx)
+case("aclnnInplaceHardtanh", Changed(_x), -0.7, 0.8, want=F.hardtanh(_x, -0.7, 0.8))
+_y, _g, (_gx,) = grads(lambda x: F.elu(x, 0.7), _x)
+case("aclnnElu", _x, 0.7, 1.0, 1.0, OUT, want=_y)
+case("aclnnInplaceElu", Changed(_x), 0.7, 1.0, 1.0, want=_y)
+case("aclnnEluBackward", _g, 0.7, 1.0, 1.0, False, _x, OUT, want=_gx)
+case("aclnnCelu", _x, 0.7, OUT, want=F.celu(_x, 0.7))
+case("aclnnInplaceCelu", Changed(_x), 0.7, want=F.celu(_x, 0.7))
+_y, _g, (_gx,) = grads(lambda x: F.leaky_relu(x, 0.2), _x)
+case("aclnnLeakyRelu", _x, 0.2, OUT, want=_y)
+case("aclnnInplaceLeakyRelu", Changed(_x), 0.2, want=_y)
+case("aclnnLeakyReluBackward", _g, _x, 0.2, False, OUT, want=_gx)
+_y, _g, (_gx,) = grads(lambda x: F.glu(x, 1), _x)
+case("aclnnGlu", _x, 1, OUT, want=_y)
+case("aclnnGluBackward", _g, _x, 1, OUT, want=_gx)
+case("aclnnThreshold", _x, 0.1, 2.0, OUT, want=F.threshold(_x, 0.1, 2.0))
+case("aclnnInplaceThreshold", Changed(_x), 0.1, 2.0, want=F.threshold(_x, 0.1, 2.0))
+case("aclnnThresholdBackward", make(3, 6), _x, 0.1, OUT, want=torch.where(_x > 0.1, make(3, 6), torch.zeros(())))
+for _name, _f in (("Sigmoid", torch.sigmoid), ("Tanh", torch.tanh)):
+    _y, _g, (_gx,) = grads(_f, _x)
+    case(f"aclnn{_name}Backward", _g, _y, OUT, want=_gx)
+for _name, _f in (("Softmax", torch.softmax), ("LogSoftmax", torch.log_softmax)):
+    _y, _g, (_gx,) = grads(lambda x: _f(x, 1), _x)
+    case("aclnn" + _name, _x, 1, OUT, want=_y)
+    case("aclnn" + _name, _x.half(), -1, OUT, want=_f(_x.half().float(), 1))
+    case(f"aclnn{_name}Backward", _g, _y, 1, OUT, want=_gx)
+_y, _g, (_gx,) = grads(F.logsigmoid, _x)
+case("aclnnLogSigmoidForward", _x, OUT, torch.empty(0), want=_y)
+case("aclnnLogSigmoidBackward", _g, _x, torch.empty(0), OUT, want=_gx)
+_y, _g, (_gx, _gw) = grads(lambda x, w: F.prelu(x, w), make(3, 4, 5), make(4, seed=2))
+case("aclnnPrelu", make(3, 4, 5), make(4, seed=2), OUT, want=_y)
+case("aclnnPreluBackward", _g, make(3, 4, 5), make(4, seed=2), OUT, OUT, want=(_gx, _gw))
+case("aclnnSwish", _x, 0.5, OUT, want=_x * torch.sigmoid(0.5 * _x))
+case("aclnnRReluWithNoise", _x, Changed(torch.zeros(3, 6)), 0.1, 0.3, False, 1, 0, OUT, want=(torch.zeros(3, 6), F.leaky_relu(_x, 0.2)))
+case("aclnnInplaceRReluWithNoise", Changed(_x), Changed(torch.zeros(3, 6)), 0.1, 0.3, False, 1, 0, want=(F.leaky_relu(_x, 0.2), torch.zeros(3, 6)))
+
+# ---- losses ---------------------------------------------------------------------------------------------------------
+_x, _t = make(6, 4), make(6, 4, seed=2)
+for _r, _reduction in enumerate(("none", "mean", "sum")):
+    _y, _g, (_gx,) = grads(lambda x: F.mse_loss(x, _t, reduction=_reduction), _x)
+    case("aclnnMseLoss", _x, _t, _r, OUT, want=_y)
+    case("aclnnMseLossBackward", _g, _x, _t, _r, OUT, want=_gx)
+    case("aclnnL1Loss", _x, _t, _r, OUT, want=F.l1_loss(_x, _t, reduction=_reduction))
+    _y, _g, (_gx,) = grads(lambda x: F.smooth_l1_loss(x, _t, reduction=_reduction, beta=0.5), _x)
+    case("aclnnSmoothL1Loss", _x, _t, _r, 0.5, OUT, want=_y)
+    case("aclnnSmoothL1LossBackward", _g, _x, _t, _r, 0.5, OUT, want=_gx)
+    _prob, _label = unit(6, 4), ints(2, 6, 4).float()
+    _y, _g, (_gx,) = grads(lambda x: F.binary_cross_entropy(x, _label, reduction=_reduction), _prob)
+    case("aclnnBinaryCrossEntropy", _prob, _label, None, _r, OUT, want=_y)
+    case("aclnnBinaryCrossEntropyBackward", _g, _prob, _label, None, _r, OUT, want=_gx)
+    case("aclnnBinaryCrossEntropyWithLogits", _x, _label, None, positive(4), _r, OUT,
+         want=F.binary_cross_entropy_with_logits(_x, _label, pos_weight=positive(4), reduction=_reduction))
+    _class, _weight = ints(4, 6), positive(4, seed=5)
+    _y, _g, (_gx,) = grads(lambda x: F.nll_loss(x, _class, _weight, ignore_index=1, reduction=_reduction), _x)
+    _total = torch.ops.aten.nll_loss_forward(_x, _class, _weight, _r, 1)[1]
+    case("aclnnNLLLoss", _x, _class.int(), _weight, _r, 1, OUT, OUT, want=(_y, _total))
+    case("aclnnNLLLossBackward", _g, _x, _class, _weight, _r, 1, _total, OUT, want=_gx)
+    case("aclnnKlDiv", _x.log_softmax(1), _t.softmax(1), _r, False, OUT, want=F.kl_div(_x.log_softmax(1), _t.softmax(1), reduction=_reduction))
+    _sign = ints(2, 6, 4).float() * 2 - 1
+    _y, _g, (_gx,) = grads(lambda x: F.soft_margin_loss(x, _sign, reduction=_reduction), _x)
+    case("aclnnSoftMarginLoss", _x, _sign, _r, OUT, want=_y)
+    case("aclnnSoftMarginLossBackward", _g, _x, _sign, _r, OUT, want=_gx)
+_image, _class = make(2, 4, 3, 3), ints(4, 2, 3, 3)
+_y, _g, (_gx,) = grads(lambda x: F.nll_loss(x, _class), _image)
+case("aclnnNLLLoss2d", _image, _class, None, 1, -100, OUT, OUT, want=(_y, torch.tensor(18.0)))
+case("aclnnNLLLoss2dBackward", _g, _image, _class, None, 1, -100, torch.tensor(18.0), OUT, want=_gx)
+_several = torch.tensor([[3, 0, -1, 1]] * 6)
+_y, _is = torch.ops.aten.multilabel_margin_loss_forward(_x, _several, 1)
+case("aclnnMultilabelMarginLoss", _x, _several, 1, OUT, OUT, want=(_y, _is))
+
+# ---- indexing -------------------------------------------------------------------------------------------------------
+_x = make(5, 4, 3)
+_r, _k = ints(5, 2, 3), ints(4, 2, 3, seed=2)
+_none = torch.empty(0)
+case("aclnnIndex", _x, [_r], OUT, want=_x[_r])
+case("aclnnIndex", _x, [_r, _k], OUT, want=_x[_r, _k])
+case("aclnnIndex", _x, [_none, _k], OUT, want=_x[:, _k])
+case("aclnnIndex", _x, [bools(5)], OUT, want=_x[bools(5)])
+case("aclnnIndex", _x, [torch.empty(0, dtype=torch.long)], OUT, want=_x[torch.empty(0, dtype=torch.long)])
+case("aclnnIndexPutImpl", Changed(_x), [_r], make(2, 3, 4, 3), True, False, want=_x.index_put((_r,), make(2, 3, 4, 3), accumulate=True))
+case("aclnnIndexPutImpl", Changed(_x), [_none, bools(4)], torch.tensor(7.0), False, False, want=_x.masked_fill(bools(4)[:, None], 7))
+_e = ints(4, 6)
+case("aclnnIndexAdd", _x, 1, _e, make(5, 6, 3), 2, OUT, want=_x.index_add(1, _e, make(5, 6, 3), alpha=2))
+case("aclnnIndexAddV2", _x, 1, _e, make(5, 6, 3), 2, 0, OUT, want=_x.index_add(1, _e, make(5, 6, 3), alpha=2))
+_unique = torch.tensor([3, 0])
+case("aclnnIndexCopy", Changed(_x), 1, _unique, make(5, 2, 3), Changed(_x), want=(_x, _x.index_copy(1, _unique, make(5, 2, 3))))
+case("aclnnInplaceIndexCopy", Changed(_x), 1, _unique, make(5, 2, 3), want=_x.index_copy(1, _unique, make(5, 2, 3)))
+case("aclnnIndexFill", _x, 1, _unique, 2.5, OUT, want=_x.index_fill(1, _unique, 2.5))
+case("aclnnInplaceIndexFill", Changed(_x), 1, _unique, 2.5, want=_x.index_fill(1, _unique, 2.5))
+case("aclnnIndexFillTensor", _x, 1, (3, 0), 2.5, OUT, want=_x.index_fill(1, _unique, 2.5))
+case("aclnnInplaceIndexFillTensor", Changed(_x), 1, (3, 0), 2.5, want=_x.index_fill(1, _unique, 2.5))
+case("aclnnIndexSelect", _x, 1, _e, OUT, want=_x.index_select(1, _e))
+case("aclnnIndexSelect", _x, 1, _e.int(), OUT, want=_x.index_select(1, _e))
+_where = ints(4, 5, 2, 3)
+case("aclnnGather", _x, 1, _where, OUT, want=_x.gather(1, _where))
+case("aclnnGather", _x, 1, _where.int(), OUT, want=_x.gather(1, _where))
+_src = make(5, 2, 3)
+for _r, _name in ((1, "add"), (2, "multiply")):
+    case("aclnnScatter", _x, 1, _where, _src, _r, OUT, want=_x.scatter(1, _where, _src, reduce=_name))
+    case("aclnnScatterValue", _x, 1, _where, 2.0, _r, OUT, want=_x.scatter(1, _where, 2.0, reduce=_name))
+case("aclnnScatter", _x, 1, _where, _src, 0, OUT, want=_x.scatter(1, _where, _src))
+case("aclnnInplaceScatter", Changed(_x), 1, _where, _src, 0, want=_x.scatter(1, _where, _src))
+case("aclnnInplaceScatterValue", Changed(_x), 1, _where, 2.0, 0, want=_x.scatter(1, _where, 2.0))
+case("aclnnScatterAdd", _x, 1, _where, _src, OUT, want=_x.scatter_add(1, _where, _src))
+for _r, _name in enumerate(("sum", "prod", "amax", "amin", "mean"), 1):
+    case("aclnnScatterReduce", _x, 1, _where, _src, _r, False, OUT, want=_x.scatter_reduce(1, _where, _src, _name, include_self=False))
+case("aclnnInplaceScatterReduce", Changed(_x), 1, _where, _src, 3, True, want=_x.scatter_reduce(1, _where, _src, "amax"))
+case("aclnnTake", _x, ints(60, 2, 3), OUT, want=_x.take(ints(60, 2, 3)))
+case("aclnnInplacePut", Changed(_x), torch.tensor([1, 7]), make(2), True, want=_x.clone().put_(torch.tensor([1, 7]), make(2), accumulate=True))
+case("aclnnInplaceMaskedFillScalar", Changed(_x), bools(4, 3), -1.0, want=_x.masked_fill(bools(4, 3), -1))
+case("aclnnInplaceMaskedFillTensor", Changed(_x), bools(4, 3), torch.tensor(-1.0), want=_x.masked_fill(bools(4, 3), -1))
+case("aclnnInplaceMaskedScatter", Changed(_x), bools(5, 4, 3), make(60), want=_x.masked_scatter(bools(5, 4, 3), make(60)))
+case("aclnnMaskedSelect", _x, bools(5, 4, 3), Space(60), want=_x.masked_select(bools(5, 4, 3)))
+_z = ints(2, 4, 5)
+case("aclnnNonzero", _z, Space(20, 2, dtype=torch.int64), want=_z.nonzero())
+case("aclnnNonzero", torch.zeros(4), Space(4, 1, dtype=torch.int64), want=torch.zeros(0, 1, dtype=torch.int64))
+case("aclnnNonzeroV2", _z, Space(2, 20, dtype=torch.int64), want=_z.nonzero().t())
+_l = ints(4, 20)
+_space = lambda *s: Space(*s, dtype=torch.int64)  # noqa: E731
+case("aclnnUnique", _l, True, True, _space(20), _space(20), want=tuple(torch.unique(_l, return_inverse=True)))
+case("aclnnUnique2", _l, True, True, True, _space(20), _space(20), _space(20), want=tuple(torch.unique(_l, return_inverse=True, return_counts=True)))
+case("aclnnUniqueConsecutive", _l, True, True, 1000, _space(20), _space(20), _space(20),
+     want=tuple(torch.unique_consecutive(_l, return_inverse=True, return_counts=True)))
+_l = ints(2, 8, 2)
+case("aclnnUniqueDim", _l, True, True, 0, _space(8, 2), _space(8), _space(8), want=tuple(torch.unique(_l, return_inverse=True, return_counts=True, dim=0)))
+_table = make(7, 5)
+case("aclnnEmbedding", _table, ints(7, 3, 4), OUT, want=F.embedding(ints(7, 3, 4), _table))
+_, _g, (_gx,) = grads(lambda w: F.embedding(ints(7, 3, 4), w, padding_idx=2), _table)
+case("aclnnEmbeddingDenseBackward", _g, ints(7, 3, 4), 7, 2, False, OUT, want=_gx)
+case("aclnnEmbeddingRenorm", Changed(_table), ints(7, 3), 1.0, 2.0, want=torch.embedding_renorm_(_table.clone(), ints(7, 3), 1.0, 2.0))
+_bag = torch.ops.aten._embedding_bag(_table, ints(7, 6), torch.tensor([0, 2]), False, 0, False, None, False, -1)
+case("aclnnEmbeddingBag", _table, ints(7, 6), torch.tensor([0, 2]), False, 0, False, None, False, -1, OUT, OUT, OUT, OUT, want=tuple(_bag))
+case("aclnnOneHot", ints(4, 5), 4, torch.tensor([1]), torch.tensor([0]), -1, OUT, want=F.one_hot(ints(4, 5), 4))
+
+# ---- shapes, fills --------------------------------------------------------------------------------------------------
+_x = make(4, 3)
+case("aclnnCat", [make(2, 3), make(1, 3), make(0, 3)], 0, OUT, want=torch.cat([make(2, 3), make(1, 3)]))
+case("aclnnStack", [_x, _x + 1], 1, OUT, want=torch.stack([_x, _x + 1], 1))
+case("aclnnSplitWithSize", _x, (1, 3), 0, [OUT, OUT], want=tuple(_x.split((1, 3))))
+case("aclnnSplitTensor", _x, 2, 0, [OUT, OUT], want=tuple(_x.split(2)))
+case("aclnnFlip", _x, (0, 1), OUT, want=_x.flip(0, 1))
+case("aclnnRoll", _x, (1, -1), (0, 1), OUT, want=_x.roll((1, -1), (0, 1)))
+case("aclnnRepeat", _x, (2, 1, 3), OUT, want=_x.repeat(2, 1, 3))
+case("aclnnPermute", make(2, 3, 4), (2, 0, 1), OUT, want=make(2, 3, 4).permute(2, 0, 1).contiguous())
+case("aclnnExpand", make(3, 1), (2, 3, 4), OUT, want=make(3, 1).expand(2, 3, 4).contiguous())
+_times = torch.tensor([1, 0, 2, 1])
+case("aclnnRepeatInterleave", make(4), _times, 4, OUT, want=make(4).repeat_interleave(_times))
+case("aclnnRepeatInterleaveWithDim", _x, _times, 0, 4, OUT, want=_x.repeat_interleave(_times, 0))
+case("aclnnRepeatInterleaveInt", make(4), 2, 8, OUT, want=make(4).repeat_interleave(2))
+case("aclnnRepeatInterleaveIntWithDim", _x, 2, 1, 6, OUT, want=_x.repeat_interleave(2, 1))
+case("aclnnRepeatInterleaveTensor", _times, 4, OUT, want=torch.repeat_interleave(_times))
+case("aclnnConstantPadNd", _x, (1, 2, 0, 1), 3.0, OUT, want=F.pad(_x, (1, 2, 0, 1), value=3.0))
+for _d, _in, _pad in ((1, make(2, 3, 6), (1, 2)), (2, make(2, 3, 6, 6), (1, 2, 0, 1)), (3, make(2, 3, 6, 6, 6), (1, 2, 0, 1, 2, 0))):
+    for _name, _mode in (("Reflection", "reflect"), ("Replication", "replicate")):
+        _y, _g, (_gx,) = grads(lambda x: F.pad(x, _pad, mode=_mode), _in)
+        case(f"aclnn{_name}Pad{_d}d", _in, _pad, OUT, want=_y)
+        case(f"aclnn{_name}Pad{_d}dBackward", _g, _in, _pad, OUT, want=_gx)
+case("aclnnChannelShuffle", make(2, 4, 3, 3), 2, OUT, want=torch.channel_shuffle(make(2, 4, 3, 3), 2))
+case("aclnnEye", 3, 4, OUT, want=torch.eye(3, 4))
+case("aclnnArange", 0.5, 3, 0.4, OUT, want=torch.arange(0.5, 3, 0.4))
+case("aclnnArange", 0, 5, 1, OUT, want=torch.arange(5))
+case("aclnnRange", 0, 5, 1, OUT, want=torch.arange(6))
+case("aclnnLinspace", 0, 1, 7, OUT, want=torch.linspace(0, 1, 7))
+case("aclnnLogSpace", 0, 2, 5, 10.0, OUT, want=torch.logspace(0, 2, 5))
+case("aclnnInplaceFillScalar", Changed(_x), 2.5, want=torch.full((4, 3), 2.5))
+case("aclnnInplaceFillTensor", Changed(_x), torch.tensor([2.5]), want=torch.full((4, 3), 2.5))
+case("aclnnInplaceFillDiagonal", Changed(_x), 2.5, False, want=_x.clone().fill_diagonal_(2.5))
+
+# ---- sampling -------------------------------------------------------------------------------------------------------
+for _dims, _in, _size in ((1, make(2, 3, 5), (8,)), (2, make(2, 3, 5, 4), (8, 7)), (3, make(2, 3, 4, 5, 4), (6, 8, 7))):
+    _no = (0.0,) * _dims
+    for _name, _mode in (("Nearest", "nearest"), ("NearestExact", "nearest-exact")):
+        _y, _g, (_gx,) = grads(lambda x: F.interpolate(x, _size, mode=_mode), _in)
+        _forward = f"aclnnUpsample{_name}{_dims}d" + ("V2" if _name == "Nearest" and _dims < 3 else "")
+        case(_forward, _in, _size, *_no, OUT, want=_y)
+        case(f"aclnnUpsample{_name}{_dims}dBackward", _g, _size, tuple(_in.shape), *_no, OUT, want=_gx)
+    if _dims < 3:
+        case(f"aclnnUpsampleNearest{_dims}d", _in, _size, OUT, want=F.interpolate(_in, _size))
+    for _align in (False, True):
+        _mode, _name = {1: ("linear", "Linear1d"), 2: ("bilinear", "Bilinear2d"), 3: ("trilinear", "Trilinear3d")}[_dims]
+        _y, _g, (_gx,) = grads(lambda x: F.interpolate(x, _size, mode=_mode, align_corners=_align), _in)
+        case("aclnnUpsample" + _name, _in, _size, _align, *_no, OUT, want=_y)
+        for _version in ("", "V2") if _dims == 2 else ("",):
+            case(f"aclnnUpsample{_name}Backward{_version}", _g, _size, tuple(_in.shape), _align, *_no, OUT, want=_gx)
+_in, _size = make(2, 3, 8, 7), (5, 4)
+_y, _g, (_gx,) = grads(lambda x: F.interpolate(x, scale_factor=(0.6, 0.5), mode="bilinear"), _in)
+case("aclnnUpsampleBilinear2d", _in, (4, 3), False, 0.6, 0.5, OUT, want=_y)
+_y, _g, (_gx,) = grads(lambda x: F.interpolate(x, _size, mode="bicubic"), _in)
+case("aclnnUpsampleBicubic2d", _in, _size, False, 0.0, 0.0, OUT, want=_y)
+case("aclnnUpsampleBicubic2dBackward", _g, _size, tuple(_in.shape), False, 0.0, 0.0, OUT, want=_gx)
+for _mode, _name, _backward in (("bilinear", "Bilinear2dAA", "Bilinear2dAABackward"), ("bicubic", "Bicubic2dAA", "Bicubic2dAAGrad")):
+    _y, _g, (_gx,) = grads(lambda x: F.interpolate(x, _size, mode=_mode, antialias=True), _in)
+    case("aclnnUpsample" + _name, _in, _size, False, 0.0, 0.0, OUT, want=_y)
+    case("aclnnUpsample" + _backward, _g, _size, tuple(_in.shape), False, 0.0, 0.0, OUT, want=_gx)
+_theta = make(2, 2, 3)
+case("aclnnAffineGrid", _theta, (2, 3, 4, 5), False, OUT, want=F.affine_grid(_theta, (2, 3, 4, 5), False))
+for _d, _in, _grid in (("2D", make(2, 3, 5, 4), unit(2, 3, 2, 2)), ("3D", make(2, 3, 4, 5, 4), unit(2, 2, 3, 2, 3))):
+    _y, _g, (_gx, _gg) = grads(lambda x, g: F.grid_sample(x, g, align_corners=False), _in, _grid)
+    case("aclnnGridSampler" + _d, _in, _grid, 0, 0, False, OUT, want=_y)
+    case(f"aclnnGridSampler{_d}Backward", _g, _in, _grid, 0, 0, False, (True, True), OUT, OUT, want=(_gx, _gg))
+
+# ---- optimizers -----------------------------------------------------------------------------------------------------
+_var, _m, _v, _g = make(5), make(5, seed=2), positive(5, seed=3), make(5, seed=4)
+_m2, _v2 = 0.9 * _m + 0.1 * _g, 0.99 * _v + 0.01 * _g * _g
+case("aclnnApplyAdamWV2", Changed(_var), Changed(_m), Changed(_v), None, _g, torch.tensor(3.0), 0.1, 0.9, 0.99, 0.01, 1e-8, False, False,
+     want=(_var * (1 - 0.1 * 0.01) - 0.1 / (1 - 0.9 ** 3) * _m2 / ((_v2 / (1 - 0.99 ** 3)).sqrt() + 1e-8), _m2, _v2))
+case("aclnnAmpUpdateScale", torch.tensor([8.0]), torch.tensor([1], dtype=torch.int32), torch.tensor([0.0]), 2.0, 0.5, 2, OUT, OUT,
+     want=(torch.tensor([16.0]), torch.tensor([0], dtype=torch.int32)))
+case("aclnnForeachNonFiniteCheckAndUnscale", [Changed(make(3)), Changed(make(4) / 0)], Changed(torch.zeros(1)), torch.tensor([0.5]),
+     want=(make(3) * 0.5, make(4) / 0, torch.ones(1)))
+case("aclnnMaskedScale", make(3, 4), ints(2, 3, 4, dtype=torch.uint8), 2.0, OUT, want=make(3, 4) * ints(2, 3, 4) * 2)
