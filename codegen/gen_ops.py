@@ -10,6 +10,9 @@ A row names an ATen function (``base.overload``, the functional spelling where t
     add.Tensor:
       aclnn: aclnnAdd(self, other, alpha, out)
       cpu_scalar: {other: "aclnnAdds(self, other, alpha, out)"}   # used when that argument is a 0-dim CPU tensor
+    clamp.Tensor:
+      aclnn: aclnnClampTensor(self, *min, *max, out)
+      instead: {"!max.has_value()": "aclnnClampMinTensor(self, *min, out)"}   # other calls, by C++ condition
     native_layer_norm:
       outputs: {out: like(input), mean: ..., rstd: ...}           # only where ATen has no structured meta function
       aclnn: aclnnLayerNorm(...)
@@ -137,6 +140,7 @@ class Row:
     target: object                       # NativeFunctionsGroup or NativeFunction
     aclnn: list = field(default_factory=list)   # [Call]; more than one are made in order
     cpu_scalar: dict = field(default_factory=dict)
+    instead: dict = field(default_factory=dict)   # C++ condition -> Call
     outputs: dict = field(default_factory=dict)
     prepare: str = ""
     compose: str = ""
@@ -145,7 +149,7 @@ class Row:
     source: str = ""
 
 
-KEYS = {"aclnn", "cpu_scalar", "outputs", "prepare", "compose", "inplace", "returns"}
+KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "inplace", "returns"}
 
 
 def load_rows(directory=OPS):
@@ -173,7 +177,8 @@ def load_rows(directory=OPS):
                 calls = spec.get("aclnn", [])
                 rows.append(Row(
                     name, target, [Call.parse(c, target) for c in ([calls] if isinstance(calls, str) else calls)],
-                    {k: Call.parse(v) for k, v in spec.get("cpu_scalar", {}).items()}, spec.get("outputs", {}),
+                    {k: Call.parse(v) for k, v in spec.get("cpu_scalar", {}).items()},
+                    {k: Call.parse(v) for k, v in spec.get("instead", {}).items()}, spec.get("outputs", {}),
                     spec.get("prepare", ""), spec.get("compose", ""), spec.get("inplace", "auto"), spec.get("returns", ""),
                     path.name))
             except RowError as e:
@@ -206,8 +211,9 @@ class Generator:
         if calls is None:
             calls = row.aclnn
         body = "\n  ".join(self.pack(c, op) for c in calls)
-        for argument, scalar in row.cpu_scalar.items():
-            body = f"if (is_cpu_scalar({argument})) {self.pack(scalar, op)}\n  else {{\n  {body}\n  }}"
+        cases = [*row.instead.items(), *((f"is_cpu_scalar({a})", c) for a, c in row.cpu_scalar.items())]
+        for condition, call in cases:
+            body = f"if ({condition}) {self.pack(call, op)}\n  else {{\n  {body}\n  }}"
         return body
 
     def guard(self, row, f, names):

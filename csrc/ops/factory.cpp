@@ -55,6 +55,16 @@ at::Tensor empty_strided_npu(at::IntArrayRef size, at::IntArrayRef stride, std::
       at::detail::empty_strided_generic(size, stride, device_allocator(), kKeys, c10::dtype_or_default(dtype)));
 }
 
+// Autograd's "all zeros, not stored": the ZeroTensor key takes care of what is done with it.
+at::Tensor efficientzerotensor(at::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
+                               std::optional<at::Device> device, std::optional<bool> pin_memory) {
+  check_options(layout, device, pin_memory);
+  const at::Device where = c10::device_or_default(device);
+  at::native::ZeroTensorAllocator allocator(where.has_index() ? where : at::Device(at::kPrivateUse1, current_device()));
+  return at::detail::empty_generic(size, &allocator, kKeys | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
+                                   c10::dtype_or_default(dtype), std::nullopt);
+}
+
 }  // namespace
 
 at::Tensor empty(at::IntArrayRef sizes, at::ScalarType dtype) {
@@ -74,6 +84,7 @@ at::Tensor empty_for_output(at::IntArrayRef sizes, at::IntArrayRef strides, cons
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("empty.memory_format", TORCH_FN(empty_memory_format));
   m.impl("empty_strided", TORCH_FN(empty_strided_npu));
+  m.impl("_efficientzerotensor", TORCH_FN(efficientzerotensor));
 }
 
 }  // namespace torch_npu::ops
