@@ -73,7 +73,7 @@ build_wheel() {
   # The environment's cmake and ninja; compiler messages are shown only when the build fails.
   PATH=$BUILD_ENV/bin:$PATH CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)} \
     "$BUILD_ENV/bin/python" -m pip --disable-pip-version-check wheel --no-build-isolation --no-deps -v -w "$made" "$ROOT" \
-    >"$log" 2>&1 || { tail -n 60 "$log" >&2; fail "the build failed; all of its output is in ${log#"$ROOT"/}"; }
+    >"$log" 2>&1 || { grep -E "error:|Error" "$log" | head -n 20 >&2; fail "the build failed; all of its output is in ${log#"$ROOT"/}"; }
   WHEEL=$ROOT/dist/$(basename "$made"/*.whl)
   mv -f "$made"/*.whl "$WHEEL"
   BUILD_DIR=$ROOT/build/$(basename "$WHEEL" .whl | cut -d- -f3-)

@@ -11,7 +11,7 @@ cd "$ROOT"
 say "C++ tests"
 PATH=$BUILD_ENV/bin:$PATH
 cmake --build "$BUILD_DIR" --target cpp_tests >"$ROOT/build/cpp_tests.log" 2>&1 ||
-  { tail -n 60 "$ROOT/build/cpp_tests.log" >&2; fail "the C++ tests do not build; all output is in build/cpp_tests.log"; }
+  { grep "error:" "$ROOT/build/cpp_tests.log" | head -n 20 >&2; fail "the C++ tests do not build; all output is in build/cpp_tests.log"; }
 ctest --test-dir "$BUILD_DIR" --output-on-failure --no-tests=error
 
 say "Python tests"
