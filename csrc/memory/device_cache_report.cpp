@@ -48,10 +48,10 @@ void DeviceCache::out_of_memory(Lock& lock, Space& space, size_t requested) {
   out << " What to try: ";
   if (info && requested > info->second) {
     out << "the request alone exceeds the device, so use a smaller batch or shapes, or shard the model.";
-  } else if (fraction < 1 && info && info->first >= requested) {
-    out << "raise the limit with torch.npu.set_per_process_memory_fraction, or use a smaller batch.";
   } else if (unused >= requested && !settings_.expandable_segments) {
     out << "the memory is fragmented, so set PYTORCH_NPU_ALLOC_CONF=expandable_segments:True before the program starts.";
+  } else if (fraction < 1 && info && info->first >= requested) {
+    out << "raise the limit with torch.npu.set_per_process_memory_fraction, or use a smaller batch.";
   } else if (info && info->second - std::min(info->second, info->first + reserved) > reserved) {
     out << "most of the device's memory is held outside of PyTorch's allocator or by other processes, so end those; or"
         << " use a smaller batch.";

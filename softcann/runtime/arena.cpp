@@ -171,6 +171,17 @@ bool Arena::find(const void* address, Allocation* found) const {
   return true;
 }
 
+// Pieces mapped one behind the other are one memory to their users.
+size_t Arena::mapped_bytes(const Allocation& first) const {
+  std::shared_lock lock(mutex_);
+  size_t bytes = first.size;
+  for (auto it = live_.find(first.base + bytes); it != live_.end(); it = live_.find(first.base + bytes)) {
+    if (it->second.kind != MemoryKind::mapped || it->second.device != first.device) break;
+    bytes += it->second.size;
+  }
+  return bytes;
+}
+
 void* Arena::resolve(const void* address, size_t bytes, int device, const char* user) const {
   Allocation a;
   if (!find(address, &a)) {
@@ -178,6 +189,7 @@ void* Arena::resolve(const void* address, size_t bytes, int device, const char* 
     return nullptr;
   }
   const size_t offset = reinterpret_cast<uintptr_t>(address) - a.base;
+  if (offset + bytes > a.size && a.kind == MemoryKind::mapped) a.size = mapped_bytes(a);
   if (offset + bytes > a.size) {
     fail(ACL_ERROR_RT_PARAM_INVALID, "%s: %zu bytes at %p do not fit: the allocation at %p has %zu bytes", user, bytes, address,
          reinterpret_cast<void*>(a.base), a.size);

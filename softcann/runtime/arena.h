@@ -64,6 +64,7 @@ class Arena {
     std::map<uint64_t, uint64_t> free; // offset -> size
     size_t used = 0;
   };
+  size_t mapped_bytes(const Allocation& first) const;
   bool take(Space& space, size_t size, size_t alignment, uint64_t* offset);
   void give(Space& space, uint64_t offset, size_t size);
 
