@@ -5,6 +5,7 @@
 A row is ``aclnnFunction: expression`` or ``aclnnFunction: [statement, ...]`` or a mapping with the keys
 
     run        the expression or statements
+    each       instead of run: a statement for every element of the tensor lists; the lists' names are their elements
     optional   parameters that may be null besides those whose name says Optional
     types      {parameter: any} or {parameter: [FLOAT, ...]}: where the documented data types are wrong or too narrow
 
@@ -41,10 +42,11 @@ class Row:
             raise RowError(f"{family}.yaml: {name} is not in abi/aclnn.csv")
         self.op, self.family = ops[name], family
         spec = value if isinstance(value, dict) else {"run": value}
-        unknown = set(spec) - {"run", "optional", "types"}
-        if unknown or "run" not in spec:
-            raise RowError(f"{family}.yaml: {name}: unknown keys {sorted(unknown)} or no run")
-        run = spec["run"]
+        unknown = set(spec) - {"run", "each", "optional", "types"}
+        if unknown or ("run" in spec) == ("each" in spec):
+            raise RowError(f"{family}.yaml: {name}: unknown keys {sorted(unknown)}, or not one of run and each")
+        self.each = "each" in spec
+        run = spec.get("run", spec.get("each"))
         self.statements = [s.strip() for s in (run if isinstance(run, list) else [run])]
         self.optional = spec.get("optional", [])
         self.types = spec.get("types", {})
@@ -254,12 +256,18 @@ def render_statement(row, text):
     return ["{", *("  " + line for line in lines), "}"], resized
 
 
+ELEMENT = {"L": "at::Tensor& {0} = call.element({1}, i);", "Z": "const at::Scalar& {0} = call.scalar_element({1}, i);"}
+
+
 def declare(row, text):
     """The parameters that `text` names, as variables."""
     words = set(WORD.findall(re.sub(r'"[^"]*"', "", text)))
     out = []
     for i, p in enumerate(row.op.parameters):
         if p.name not in words:
+            continue
+        if row.each and p.kind in ELEMENT:
+            out.append("  " + ELEMENT[p.kind].format(p.name, i))
             continue
         if p.type.removeprefix("const ") == "aclDataType":
             out.append(f"  const at::ScalarType {p.name} = call.type({i});")
@@ -279,8 +287,13 @@ def render_row(row, torch):
     text = "\n".join(body)
     functions = set(AT_CALL.findall(text))
     headers = {torch.header(f) for f in functions}
-    code = [f"void {row.op.name}(Call& call) {{", *declare(row, text), *("  " + line for line in body), "}", ""]
-    check, check_name = render_check(row, torch) if not resized else None, "nullptr"
+    lines = [*declare(row, text), *("  " + line for line in body)]
+    if row.each:
+        first = next(i for i, p in enumerate(row.op.parameters) if p.kind == "L")
+        lines = [f"  const size_t count = call.tensors({first}).size();", "  for (size_t i = 0; i < count; ++i) {",
+                 *("  " + line for line in lines), "  }"]
+    code = [f"void {row.op.name}(Call& call) {{", *lines, "}", ""]
+    check, check_name = render_check(row, torch) if not (resized or row.each) else None, "nullptr"
     if check:
         check_name = f"&{row.op.name}_check"
         headers |= check[1]

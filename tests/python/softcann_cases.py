@@ -589,3 +589,90 @@ case("aclnnAmpUpdateScale", torch.tensor([8.0]), torch.tensor([1], dtype=torch.i
 case("aclnnForeachNonFiniteCheckAndUnscale", [Changed(make(3)), Changed(make(4) / 0)], Changed(torch.zeros(1)), torch.tensor([0.5]),
      want=(make(3) * 0.5, make(4) / 0, torch.ones(1)))
 case("aclnnMaskedScale", make(3, 4), ints(2, 3, 4, dtype=torch.uint8), 2.0, OUT, want=make(3, 4) * ints(2, 3, 4) * 2)
+
+# ---- the same on lists ----------------------------------------------------------------------------------------------
+_x, _y, _z = [positive(3, 4), unit(5)], [positive(3, 4, seed=2), unit(5, seed=2)], [positive(3, 4, seed=3), unit(5, seed=3)]
+_one, _change = torch.tensor([1.5]), [Changed(t) for t in _x]
+
+
+def _each(name, f, *lists, scalars=(), first=()):
+    case("aclnnForeach" + name, *first, *lists, *scalars, [OUT] * len(lists[0]), want=tuple(f(*ts) for ts in zip(*lists)))
+
+
+for _name in "Abs Asin Atan Cos Cosh Erf Erfc Exp Expm1 Log Log10 Log1p Log2 Neg Reciprocal Sigmoid Sign Sin Sinh Sqrt Tan Tanh".split():
+    _each(_name, getattr(torch, _name.lower()), _x)
+_each("Acos", torch.acos, [unit(3), unit(2, 2)])
+for _name, _f in {"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div, "Pow": torch.pow, "Maximum": lambda x, s: x.clamp(min=s),
+                  "Minimum": lambda x, s: x.clamp(max=s)}.items():
+    _each(_name + "Scalar", lambda x: _f(x, 1.5), _x, scalars=(_one,))
+    _each(_name + "ScalarV2", lambda x: _f(x, 1.5), _x, scalars=(1.5,))
+    case(f"aclnnForeach{_name}ScalarList", _x, [1.5, 0.5], [OUT, OUT], want=(_f(_x[0], 1.5), _f(_x[1], 0.5)))
+for _name, _f in {"Mul": torch.mul, "Div": torch.div, "Pow": torch.pow, "Maximum": torch.maximum, "Minimum": torch.minimum}.items():
+    _each(_name + "List", _f, _x, _y)
+for _name, _f in {"Add": torch.add, "Sub": torch.sub}.items():
+    _each(_name + "List", lambda x, y: _f(x, y, alpha=1.5), _x, _y, scalars=(_one,))
+    _each(_name + "ListV2", lambda x, y: _f(x, y, alpha=2), _x, _y, scalars=(2,))
+for _name, _f in {"Addcmul": torch.addcmul, "Addcdiv": torch.addcdiv}.items():
+    _each(_name + "Scalar", lambda x, y, z: _f(x, y, z, value=1.5), _x, _y, _z, scalars=(_one,))
+    _each(_name + "ScalarV2", lambda x, y, z: _f(x, y, z, value=0.5), _x, _y, _z, scalars=(0.5,))
+    for _form in ("ScalarList", "List"):
+        case(f"aclnnForeach{_name}{_form}", _x, _y, _z, torch.tensor([1.5, 0.5]), [OUT, OUT],
+             want=(_f(_x[0], _y[0], _z[0], value=1.5), _f(_x[1], _y[1], _z[1], value=0.5)))
+_each("LerpList", torch.lerp, _x, _y, _z)
+_each("LerpScalar", lambda x, y: torch.lerp(x, y, 0.3), _x, _y, scalars=(0.3,))
+_each("Copy", lambda x: x, _x)
+_each("Norm", torch.linalg.vector_norm, _x, scalars=(2.0,))
+_each("PowScalarAndTensor", lambda x: 2.5 ** x, _x, first=(2.5,))
+_values = [torch.tensor([0.5, 1.5, -2.5, 0.7, -0.2, 2.5])]
+for _mode, _want in {1: [0., 2, -2, 1, 0, 2], 2: [0., 1, -3, 0, -1, 2], 3: [1., 2, -2, 1, 0, 3], 4: [1., 2, -3, 1, 0, 3], 5: [0., 1, -2, 0, 0, 2], 6: [1., 1, -3, 1, 0, 3]}.items():
+    case("aclnnForeachRoundOffNumberV2", _values, _mode, [OUT], want=torch.tensor(_want))
+case("aclnnForeachRoundOffNumber", _values, torch.tensor([2], dtype=torch.int8), [OUT], want=_values[0].floor())
+case("aclnnForeachZeroInplace", _change, want=tuple(torch.zeros_like(t) for t in _x))
+case("aclnnForeachACosInplace", [Changed(unit(3))], want=unit(3).acos())
+case("aclnnForeachLogInplace", _change, want=tuple(t.log() for t in _x))
+for _name, _f in {"Add": torch.add, "Sub": torch.sub}.items():
+    case(f"aclnnForeach{_name}ListInplace", _change, _y, _one, want=tuple(_f(a, b, alpha=1.5) for a, b in zip(_x, _y)))
+for _name, _f in {"Mul": torch.mul, "Div": torch.div}.items():
+    case(f"aclnnForeach{_name}ListInplace", _change, _y, want=tuple(_f(a, b) for a, b in zip(_x, _y)))
+for _name, _f in {"Mul": torch.mul, "Sub": torch.sub}.items():
+    case(f"aclnnForeach{_name}ScalarInplace", _change, _one, want=tuple(_f(a, 1.5) for a in _x))
+_p, _g, _buffer = make(4), make(4, seed=2), make(4, seed=3)
+_gd = _g + 0.1 * _p
+_b2 = 0.9 * _buffer + (1 - 0.2) * _gd
+case("aclnnFusedSgd", [Changed(_p)], [Changed(_g)], [Changed(_buffer)], None, 0.1, 0.9, 0.01, 0.2, False, False, False, want=(_p - 0.01 * _b2, _g, _b2))
+case("aclnnFusedSgd", [Changed(_p)], [Changed(_g)], [Changed(_buffer)], torch.tensor([2.0]), 0.0, 0.9, 0.01, 0.0, True, True, True,
+     want=(_p + 0.01 * 1.9 * _g / 2, _g / 2, -_g / 2))
+
+# ---- others ---------------------------------------------------------------------------------------------------------
+_x, _w, _b = make(4, 3, 5), make(3, seed=2), make(3, seed=3)
+_m, _v = _x.mean((0, 2)), _x.var((0, 2), correction=0)
+_s = (_v + 1e-5).rsqrt()
+case("aclnnBatchNormStats", _x, 1e-5, OUT, OUT, want=(_m, _s))
+case("aclnnBatchNormReduce", _x, OUT, OUT, want=(_x.sum((0, 2)), _x.square().sum((0, 2))))
+_y, _g, (_gx, _gw, _gb) = grads(lambda x, w, b: F.batch_norm(x, None, None, w, b, True), _x, _w, _b)
+case("aclnnBatchNormElemt", _x, _w, _b, _m, _s, 1e-5, OUT, want=_y)
+_halves = [h for h in _x.split((1, 3))]
+_means, _stds = torch.stack([h.mean((0, 2)) for h in _halves]), torch.stack([(h.var((0, 2), correction=0) + 1e-5).rsqrt() for h in _halves])
+case("aclnnBatchNormGatherStatsWithCounts", _x, _means, _stds, Changed(torch.zeros(3)), Changed(torch.ones(3)), 0.1, 1e-5, torch.tensor([5.0, 15.0]), OUT, OUT,
+     want=(0.1 * _m, 0.9 + 0.1 * _x.var((0, 2)), _m, _s))
+_dy, _dy_xmu = _g.sum((0, 2)), (_g * (_x - _m[:, None])).sum((0, 2))
+case("aclnnBatchNormReduceBackward", _g, _x, _m, _s, _w, True, True, True, OUT, OUT, OUT, OUT, want=(_dy, _dy_xmu, _gw, _gb))
+case("aclnnBatchNormElemtBackward", _g, _x, _m, _s, _w, _dy, _dy_xmu, torch.tensor([20], dtype=torch.int32), OUT, want=_gx)
+_logs, _targets = make(6, 2, 4).log_softmax(2), torch.tensor([[1, 2], [3, 1]])
+_lengths = (6, 6), (2, 2)
+_y, _g, (_gx,) = grads(lambda x: F.ctc_loss(x, _targets, *_lengths, reduction="none"), _logs)
+_alpha = torch.ops.aten._ctc_loss(_logs, _targets, *_lengths)[1]
+case("aclnnCtcLoss", _logs, _targets, *_lengths, 0, False, OUT, OUT, want=(_y, _alpha))
+case("aclnnCtcLossBackward", _g, _logs, _targets, *_lengths, _y, F.pad(_alpha, (0, 3)), 0, False, OUT, want=_gx)
+_u, _sv, _vh = torch.linalg.svd(make(4, 3), full_matrices=False)
+case("aclnnSvd", make(4, 3), False, True, OUT, OUT, OUT, want=(_sv, _u, _vh.mH))
+_qkv = make(2, 5, 24) + make(24, seed=2)
+_q, _k, _vv = (_qkv.view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)[i].contiguous() for i in range(3))
+case("aclnnTransformBiasRescaleQkv", make(2, 5, 24), make(24, seed=2), 2, OUT, OUT, OUT, want=(_q / 2, _k, _vv))
+_hide = bools(2, 1, 3, 4)
+case("aclnnScaledMaskedSoftmax", make(2, 2, 3, 4), _hide, 0.5, False, OUT, want=(make(2, 2, 3, 4) * 0.5).masked_fill(_hide, -10000.0).softmax(-1))
+case("aclnnChunkCat", [make(4, 3), make(2, 5)], 0, 2, OUT, want=torch._chunk_cat([make(4, 3), make(2, 5)], 0, 2))
+_y, _kept = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask(make(9), 0.1, 3, -8, 7)
+case("aclnnFakeQuantPerTensorAffineCachemask", make(9), torch.tensor([0.1]), torch.tensor([3], dtype=torch.int32), 1.0, -8, 7, OUT, OUT, want=(_y, _kept))
+_y, _kept = torch.ops.aten.fake_quantize_per_channel_affine_cachemask(make(3, 4), unit(3), torch.tensor([3, 0, 1], dtype=torch.int32), 0, -8, 7)
+case("aclnnFakeQuantPerChannelAffineCachemask", make(3, 4), unit(3), torch.tensor([3, 0, 1], dtype=torch.int32), 0, -8, 7, OUT, OUT, want=(_y, _kept))

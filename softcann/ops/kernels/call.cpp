@@ -101,6 +101,10 @@ bool matches(at::IntArrayRef shape, at::IntArrayRef expected) {
 
 at::ScalarType Call::type(size_t i) const { return scalar_type(static_cast<aclDataType>(values_[i].integer)); }
 
+void Call::fail_element(size_t i, size_t k) const {
+  TORCH_CHECK_VALUE(false, op_->parameters[i].name, " has ", values_[i].count, " elements, the list before it has more than ", k);
+}
+
 void Call::add_tensor(const OpDesc& op, uint32_t parameter, const aclTensor* source, const nnop::TensorArgument& argument) {
   const size_t index = used_++;
   if (tensors_.size() < used_) tensors_.emplace_back();

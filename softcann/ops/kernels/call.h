@@ -50,6 +50,14 @@ class Call {
   // How the generated functions see their parameters.
   at::Tensor& tensor(size_t i) { return tensors_[values_[i].first]; }
   at::TensorList tensors(size_t i) const { return {tensors_.data() + values_[i].first, values_[i].count}; }
+  at::Tensor& element(size_t i, size_t k) {
+    check_element(i, k);
+    return tensors_[values_[i].first + k];
+  }
+  const at::Scalar& scalar_element(size_t i, size_t k) const {
+    check_element(i, k);
+    return scalars_[values_[i].first + k];
+  }
   const at::Scalar& scalar(size_t i) const { return scalars_[values_[i].first]; }
   std::optional<at::Scalar> optional_scalar(size_t i) const {
     return values_[i].present ? std::optional<at::Scalar>(scalar(i)) : std::nullopt;
@@ -114,6 +122,11 @@ class Call {
     uint32_t parameter;
   };
 
+  // Lists that belong together have one length.
+  void check_element(size_t i, size_t k) const {
+    if (k >= values_[i].count) fail_element(i, k);
+  }
+  [[noreturn]] void fail_element(size_t i, size_t k) const;
   void add_tensor(const OpDesc& op, uint32_t parameter, const aclTensor* tensor, const nnop::TensorArgument& argument);
   int check_shapes(const OpDesc& op);
   uint64_t key() const;

@@ -6,6 +6,8 @@
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_svd.h>
+#include <ATen/ops/linalg_svdvals.h>
 #include <ATen/ops/log_sigmoid_backward.h>
 #include <ATen/ops/log_sigmoid_forward.h>
 #include <ATen/ops/maximum.h>
@@ -233,6 +235,103 @@ TwoTensors prelu_backward(const at::Tensor& grad, const at::Tensor& self, const 
 
 at::Tensor log_sigmoid_backward(const at::Tensor& grad, const at::Tensor& self) {
   return at::log_sigmoid_backward(grad, self, std::get<1>(at::log_sigmoid_forward(self)));
+}
+
+std::vector<int64_t> other_dims(const at::Tensor& input) {
+  std::vector<int64_t> dims;
+  for (int64_t i = 0; i < input.dim(); ++i) {
+    if (i != 1) dims.push_back(i);
+  }
+  return dims;
+}
+
+at::Tensor per_channel(const at::Tensor& values, const at::Tensor& input) {
+  std::vector<int64_t> shape(static_cast<size_t>(input.dim()), 1);
+  shape[1] = values.numel();
+  return values.reshape(shape);
+}
+
+TwoTensors batch_norm_stats(const at::Tensor& input, double eps) {
+  const at::Tensor wide = widened(input);
+  const std::vector<int64_t> dims = other_dims(input);
+  return {wide.mean(dims), wide.var(dims, false).add_(eps).rsqrt_()};
+}
+
+at::Tensor batch_norm_elemt(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
+                            const at::Tensor& invstd) {
+  at::Tensor out = widened(input).sub(per_channel(mean, input)).mul_(per_channel(invstd, input));
+  if (weight.defined()) out.mul_(per_channel(weight, input));
+  if (bias.defined()) out.add_(per_channel(bias, input));
+  return out;
+}
+
+TwoTensors batch_norm_gather_stats(const at::Tensor& mean, const at::Tensor& invstd, const at::Tensor& running_mean,
+                                   const at::Tensor& running_var, double momentum, double eps, const at::Tensor& counts) {
+  const at::Tensor weights = counts.reshape({-1, 1}).to(at::kDouble);
+  const at::Tensor total = weights.sum();
+  const at::Tensor m = mean.to(at::kDouble), var = invstd.to(at::kDouble).pow(-2).sub_(eps);
+  const at::Tensor all = m.mul(weights).sum(0).div_(total);
+  const at::Tensor var_all = var.add(m.sub(all).square()).mul(weights).sum(0).div_(total);
+  if (running_mean.defined()) running_mean.mul_(1 - momentum).add_(all.to(running_mean.scalar_type()), momentum);
+  if (running_var.defined()) {
+    const at::Tensor unbiased = var_all.mul(total).div(total.sub(1));
+    running_var.mul_(1 - momentum).add_(unbiased.to(running_var.scalar_type()), momentum);
+  }
+  return {all, var_all.add(eps).rsqrt()};
+}
+
+at::Tensor batch_norm_elemt_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& mean,
+                                     const at::Tensor& invstd, const at::Tensor& weight, const at::Tensor& sum_dy,
+                                     const at::Tensor& sum_dy_xmu, const at::Tensor& counter) {
+  const at::Tensor n = counter.sum().to(at::kFloat);
+  const at::Tensor slope = per_channel(invstd.square().mul(sum_dy_xmu.div(n)), input);
+  at::Tensor out = widened(grad).sub(per_channel(sum_dy.div(n), input));
+  out.sub_(widened(input).sub(per_channel(mean, input)).mul_(slope)).mul_(per_channel(invstd, input));
+  if (weight.defined()) out.mul_(per_channel(weight, input));
+  return out;
+}
+
+at::Tensor round_off(const at::Tensor& x, int64_t mode) {
+  switch (mode) {
+    case 2: return x.floor();
+    case 3: return x.ceil();
+    case 4: return x.abs().add(0.5).floor().mul(x.sign());
+    case 5: return x.trunc();
+    case 6: {  // half to odd: half to even of a neighbour
+      const at::Tensor half = x.sub(x.floor()).eq(0.5);
+      const at::Tensor odd = x.floor().remainder(2).ne(0);
+      return at::where(half, at::where(odd, x.floor(), x.ceil()), x.round());
+    }
+    default: return x.round();
+  }
+}
+
+at::Tensor ctc_alpha(const at::Tensor& alpha, at::IntArrayRef target_lengths) {
+  int64_t longest = 0;
+  for (int64_t n : target_lengths) longest = std::max(longest, n);
+  return alpha.narrow(-1, 0, std::min(2 * longest + 1, alpha.size(-1)));
+}
+
+ThreeTensors svd(const at::Tensor& input, bool full, bool vectors) {
+  if (!vectors) return {at::Tensor(), at::linalg_svdvals(input), at::Tensor()};
+  auto [u, s, vh] = at::linalg_svd(input, full);
+  return {u, s, vh.mH()};
+}
+
+void fused_sgd(const at::Tensor& parameter, const at::Tensor& grad, const at::Tensor& momentum_buffer, const at::Tensor& grad_scale,
+               double weight_decay, double momentum, double lr, double dampening, bool nesterov, bool maximize, bool first) {
+  if (grad_scale.defined()) grad.div_(cast_as(grad_scale, grad));
+  at::Tensor g = maximize ? grad.neg() : grad;
+  if (weight_decay != 0) g = g.add(parameter, weight_decay);
+  if (momentum_buffer.defined() && momentum != 0) {
+    if (first) {
+      momentum_buffer.copy_(g);
+    } else {
+      momentum_buffer.mul_(momentum).add_(g, 1 - dampening);
+    }
+    g = nesterov ? g.add(momentum_buffer, momentum) : momentum_buffer;
+  }
+  parameter.add_(g, -lr);
 }
 
 void apply_adamw(const at::Tensor& var, const at::Tensor& m, const at::Tensor& v, const at::Tensor& max_v, const at::Tensor& grad,

@@ -83,9 +83,42 @@ TwoTensors rms_norm_backward(const at::Tensor& grad, const at::Tensor& x, const 
 at::Tensor prelu(const at::Tensor& self, const at::Tensor& weight);
 TwoTensors prelu_backward(const at::Tensor& grad, const at::Tensor& self, const at::Tensor& weight);
 at::Tensor log_sigmoid_backward(const at::Tensor& grad, const at::Tensor& self);
+// ---- batch normalisation in steps: dimension 1 is the channel ---------------------------------------------------------
+std::vector<int64_t> other_dims(const at::Tensor& input);
+at::Tensor per_channel(const at::Tensor& values, const at::Tensor& input);  // shaped to broadcast
+TwoTensors batch_norm_stats(const at::Tensor& input, double eps);
+at::Tensor batch_norm_elemt(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
+                            const at::Tensor& invstd);
+TwoTensors batch_norm_gather_stats(const at::Tensor& mean, const at::Tensor& invstd, const at::Tensor& running_mean,
+                                   const at::Tensor& running_var, double momentum, double eps, const at::Tensor& counts);
+at::Tensor batch_norm_elemt_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& mean,
+                                     const at::Tensor& invstd, const at::Tensor& weight, const at::Tensor& sum_dy,
+                                     const at::Tensor& sum_dy_xmu, const at::Tensor& counter);
+
+// ---- others ---------------------------------------------------------------------------------------------------------
+inline at::Tensor cast_float(const at::Tensor& t) { return t.scalar_type() == at::kFloat ? t : t.to(at::kFloat); }
+// 1 half to even, 2 floor, 3 ceil, 4 half away from zero, 5 towards zero, 6 half to odd.
+at::Tensor round_off(const at::Tensor& x, int64_t mode);
+// The part of CTC's alpha that ATen uses.
+at::Tensor ctc_alpha(const at::Tensor& alpha, at::IntArrayRef target_lengths);
+// U, S, V (not transposed); U and V undefined unless asked for.
+ThreeTensors svd(const at::Tensor& input, bool full, bool vectors);
+
+// ---- optimizers -----------------------------------------------------------------------------------------------------
+void fused_sgd(const at::Tensor& parameter, const at::Tensor& grad, const at::Tensor& momentum_buffer, const at::Tensor& grad_scale,
+               double weight_decay, double momentum, double lr, double dampening, bool nesterov, bool maximize, bool first);
 // AdamW as CANN documents it for one parameter.
 void apply_adamw(const at::Tensor& var, const at::Tensor& m, const at::Tensor& v, const at::Tensor& max_v, const at::Tensor& grad,
                  const at::Tensor& step, double lr, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
                  bool maximize);
+
+// Calls f(element, its number) for the elements of an output list.
+template <class F>
+void each(at::TensorList list, F f) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    at::Tensor element = list[i];
+    f(element, i);
+  }
+}
 
 }  // namespace softcann::ops
