@@ -14,7 +14,6 @@ PYTHON_VERSION=3.11
 # Not "torch==2.13.0": on Linux that is the CUDA build, several gigabytes.
 TORCH="torch==2.13.0+cpu"
 BUILD_REQUIREMENTS=("scikit-build-core>=0.10" "cmake>=3.26" "ninja>=1.10" numpy pyyaml)
-TORCH_INDEX=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 
 say() { printf '\n=== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -48,9 +47,8 @@ make_env() {
   say "environment ${env#"$ROOT"/}: $TORCH $*"
   rm -rf "$env"
   "$PYTHON" -m venv "$env"
-  # Where pip already knows an index with the CPU build, it is taken from there; else from PyTorch's own.
-  quiet_pip "$env" install "$TORCH" "$@" 2>/dev/null ||
-    quiet_pip "$env" install --extra-index-url "$TORCH_INDEX" "$TORCH" "$@"
+  quiet_pip "$env" install "$TORCH" "$@" ||
+    fail "pip finds no $TORCH: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds (pytorch.org, Get Started) and run this again"
   printf '%s' "$wanted" >"$env/made-of"
 }
 
