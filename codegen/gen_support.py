@@ -5,6 +5,7 @@
 ``--check`` writes nothing and fails if the file is not current.
 """
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -82,9 +83,34 @@ def operators():
     return lines
 
 
+def called(row):
+    """The aclnn functions a row of the adapter calls, in order of appearance; none for a composed operator."""
+    text = row if isinstance(row, str) else str([row.get(k) for k in ("aclnn", "cpu_scalar", "instead")])
+    return list(dict.fromkeys(re.findall(r"\baclnn\w+", text)))
+
+
+def adapter_operators():
+    """ATen operators with a kernel: from a row, composed of others, or written by hand."""
+    rows = rows_of("csrc/ops")
+    native = {n: called(r) for n, r in rows.items() if called(r)}
+    composed = [n for n in rows if n not in native]
+    by_hand = {}
+    for path in sorted((ROOT / "csrc/ops").glob("*.cpp")):
+        for name in re.findall(r'm\.impl\("([\w.]+)"', path.read_text(encoding="utf-8")):
+            by_hand[name] = path.name
+    return ["## ATen operators of the adapter", "",
+            "A row stands for all variants (functional, in-place, `out=`) of its operator. What is not here and has no composite",
+            "implementation in PyTorch runs on the CPU: said once per operator, counted by `torch_npu.fallbacks()`, refused under",
+            "`TORCH_NPU_FALLBACK=error`.", "",
+            *table(("operator", "aclnn functions"), ((f"`{n}`", " ".join(f"`{c}`" for c in calls)) for n, calls in sorted(native.items()))),
+            "Composed of native operators:", "", *listing(composed),
+            "Written by hand, each file says why:", "",
+            *table(("operator", "file"), ((f"`{n}`", f"`csrc/ops/{f}`") for n, f in sorted(by_hand.items())))]
+
+
 def render():
-    return "\n".join(["# What softcann supports", "", "Written by `python codegen/gen_support.py`; do not edit.", "",
-                      *operators(), *runtime_libraries(), *absent_libraries()]).rstrip() + "\n"
+    return "\n".join(["# What works, and what does not", "", "Written by `python codegen/gen_support.py`; do not edit.", "",
+                      *operators(), *adapter_operators(), *runtime_libraries(), *absent_libraries()]).rstrip() + "\n"
 
 
 def main():
