@@ -99,39 +99,37 @@ bool is_plain(aclFormat format) {
 // One tensor: alive, allowed type, view within storage, storage within live memory. `index` >= 0: element of a list.
 int add_tensor(const OpDesc& op, const Parameter& parameter, const aclTensor* tensor, const void* list, int index,
                uint16_t position, aclOpExecutor& executor) {
-  char name[96];
-  if (index < 0) {
-    snprintf(name, sizeof(name), "%s", parameter.name);
-  } else {
-    snprintf(name, sizeof(name), "%s[%d]", parameter.name, index);
-  }
+  const auto name_of_it = [&] {
+    return index < 0 ? std::string(parameter.name) : parameter.name + ('[' + std::to_string(index) + ']');
+  };
   TensorArgument argument{nullptr, nullptr, 0, 0, list, position, parameter.direction, tensor != nullptr};
   if (tensor == nullptr) {
     executor.tensors.push_back(argument);
     return 0;
   }
   if (tensor->kind != Kind::kTensor) {
-    return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s is no live aclTensor: destroyed, or not made by aclCreateTensor", op.name, name);
+    return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s is no live aclTensor: destroyed, or not made by aclCreateTensor", op.name,
+                name_of_it().c_str());
   }
   if (parameter.types != 0 && (nnop::bit_of(tensor->type) & parameter.types) == 0 && !any_type_allowed()) {
     return fail(ACLNN_ERR_PARAM_INVALID,
-                "%s: %s has data type %s; allowed are %s (SOFTCANN_DTYPES=any lifts this check)", op.name, name,
+                "%s: %s has data type %s; allowed are %s (SOFTCANN_DTYPES=any lifts this check)", op.name, name_of_it().c_str(),
                 nnop::name_of(tensor->type), names_of(parameter.types).c_str());
   }
   if (!is_plain(tensor->format)) {
     return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s has the private format %d; softcann computes on ND, NCHW and the other plain formats",
-                op.name, name, static_cast<int>(tensor->format));
+                op.name, name_of_it().c_str(), static_cast<int>(tensor->format));
   }
   for (uint32_t i = 0; i < tensor->dims; ++i) {
     if (tensor->strides[i] < 0) {
       return fail(ACLNN_ERR_PARAM_INVALID, "%s: stride %lld of dimension %u of %s is negative", op.name,
-                  static_cast<long long>(tensor->strides[i]), i, name);
+                  static_cast<long long>(tensor->strides[i]), i, name_of_it().c_str());
     }
   }
   const int64_t extent = tensor->extent();
   if (extent > tensor->storage_elements()) {
     return fail(ACLNN_ERR_PARAM_INVALID,
-                "%s: %s %s with offset %lld reaches element %lld of a storage of %lld", op.name, name,
+                "%s: %s %s with offset %lld reaches element %lld of a storage of %lld", op.name, name_of_it().c_str(),
                 describe(tensor).c_str(), static_cast<long long>(tensor->offset), static_cast<long long>(extent - 1),
                 static_cast<long long>(tensor->storage_elements()));
   }

@@ -177,3 +177,56 @@ def test_view_beyond_its_storage(client):
     with TooLong(client, "aclnnAbs", (torch.ones(4), Out(torch.ones(4)))) as call, pytest.raises(AclError) as error:
         call.prepare()
     assert error.value.code == 161002 and "self FLOAT[100] with offset 0 reaches element 99 of a storage of 4" in error.value.message
+
+
+# ---- settings, and the torch that computes ----------------------------------------------------------------------------
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from aclnn_client import Client, Out
+print(Client({lib64!r}).run("aclnnRelu", torch.ones(2).to(torch.{dtype}), Out(torch.empty(2, dtype=torch.{dtype}))).tolist())
+"""
+
+
+def run_program(dtype="float32", program=PROGRAM, **env):
+    text = program.format(tests=str(Path(__file__).parent), lib64=lib64(), dtype=dtype)
+    return subprocess.run([sys.executable, "-c", text], env={**os.environ, **env}, capture_output=True, text=True, cwd="/", timeout=120)
+
+
+def test_dtypes_any():
+    assert "self has data type DOUBLE" in run_program("float64").stderr
+    assert run_program("float64", SOFTCANN_DTYPES="any").stdout == "[1.0, 1.0]\n"
+
+
+def test_trace_shows_arguments():
+    log = run_program(SOFTCANN_TRACE="stderr").stderr
+    assert 'aclnnReluGetWorkspaceSize(self="FLOAT[2]", out="FLOAT[2]") = ' in log
+    assert "aclnnRelu(workspace=null, workspaceSize=0, executor=0x" in log
+
+
+def test_injected_faults():
+    for fault in ("aclnnReluGetWorkspaceSize:1:161002", "aclnnRelu:1:161002"):
+        out = run_program(SOFTCANN_FAULT=fault)
+        assert f"AclError: {fault.split(':')[0]}: 161002:" in out.stderr and "SOFTCANN_FAULT" in out.stderr
+
+
+def test_another_torch_is_refused_in_one_sentence(tmp_path):
+    # A library that says it is torch 2.12, in a process that has no other.
+    source, library = tmp_path / "torch.c", tmp_path / "libtorch_cpu.so"
+    source.write_text("unsigned long long aoti_torch_abi_version() { return 2ull << 56 | 12ull << 48; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", "-o", library, source], check=True)
+    program = """
+import ctypes
+ctypes.CDLL({library!r}, mode=ctypes.RTLD_GLOBAL)
+acl, op = ctypes.CDLL({lib64!r} + "/libascendcl.so", mode=ctypes.RTLD_GLOBAL), ctypes.CDLL({lib64!r} + "/libopapi.so")
+acl.aclGetRecentErrMsg.restype = ctypes.c_char_p
+assert acl.aclInit(None) == 0 and acl.aclrtSetDevice(0) == 0
+op.aclCreateTensor.restype = ctypes.c_void_p
+t = ctypes.c_void_p(op.aclCreateTensor(None, ctypes.c_uint64(0), 0, None, ctypes.c_int64(0), 2, None, ctypes.c_uint64(0), None))
+size, executor = ctypes.c_uint64(), ctypes.c_void_p()
+print(op.aclnnReluGetWorkspaceSize(t, t, ctypes.byref(size), ctypes.byref(executor)), acl.aclGetRecentErrMsg().decode())
+""".replace("{library!r}", repr(str(library)))
+    out = run_program(program=program)
+    assert out.stdout.startswith("561112 softcann computes with the kernels of torch 2."), out.stderr
+    assert "but this process has torch 2.12; install torch" in out.stdout
