@@ -64,6 +64,11 @@ DeviceCache* existing_cache(c10::DeviceIndex device) {
   return device < 0 ? nullptr : caches[static_cast<size_t>(device)].load(std::memory_order_acquire);
 }
 
+DeviceCache& cache_of(c10::DeviceIndex device) {
+  DeviceCache* cache = existing_cache(device);
+  return C10_LIKELY(cache != nullptr) ? *cache : make_cache(device);
+}
+
 template <class F>
 void for_each_cache(F f) {
   for (auto& slot : caches) {
@@ -84,7 +89,7 @@ class Allocator final : public c10::DeviceAllocator {
     const c10::DeviceIndex index = current_device();
     const c10::Device device(c10::kPrivateUse1, index);
     if (bytes == 0) return {nullptr, nullptr, &delete_block, device};
-    Block* block = device_cache(index).malloc(bytes, current_stream(index).id());
+    Block* block = cache_of(index).malloc(bytes, current_stream(index).id());
     return {block->data, block, &delete_block, device};
   }
 
@@ -145,10 +150,7 @@ std::unordered_map<void*, Block*>& raw_blocks() {
 
 }  // namespace
 
-DeviceCache& device_cache(c10::DeviceIndex device) {
-  DeviceCache* cache = existing_cache(device);
-  return C10_LIKELY(cache != nullptr) ? *cache : make_cache(device);
-}
+DeviceCache& device_cache(c10::DeviceIndex device) { return cache_of(device); }
 
 void apply_settings(const Settings& settings) {
   for_each_cache([&](DeviceCache& cache) { cache.apply(settings); });

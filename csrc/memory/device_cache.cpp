@@ -87,7 +87,7 @@ Block* DeviceCache::malloc(size_t bytes, c10::StreamId stream) {
   return block;
 }
 
-size_t DeviceCache::rounded(size_t bytes) const {
+inline size_t DeviceCache::rounded(size_t bytes) const {
   if (C10_UNLIKELY(bytes > kLargestRequest)) return bytes;  // fails in malloc_slow()
   if (C10_UNLIKELY(!settings_.roundup_divisions.empty())) {
     const size_t index = std::min<size_t>(bytes >> 20 == 0 ? 0 : 63 - __builtin_clzll(bytes >> 20),
@@ -136,7 +136,7 @@ Space& DeviceCache::space_for(size_t bytes, c10::StreamId stream) {
   return bytes <= kSmallSize ? pool->small : pool->large;
 }
 
-Block* DeviceCache::find_free(Space& space, size_t bytes) const {
+inline Block* DeviceCache::find_free(Space& space, size_t bytes) const {
   Block* block = space.free.best_fit(bytes);
   const size_t limit = settings_.max_split_bytes;
   if (C10_LIKELY(limit == kUnlimited) || block == nullptr) return block;
@@ -145,13 +145,13 @@ Block* DeviceCache::find_free(Space& space, size_t bytes) const {
   return block->bytes - bytes >= settings_.max_non_split_rounding_bytes ? nullptr : block;
 }
 
-bool DeviceCache::should_split(const Block* block, size_t bytes) const {
+inline bool DeviceCache::should_split(const Block* block, size_t bytes) const {
   const size_t rest = block->bytes - bytes;
   if (block->space->small || block->segment->expandable != nullptr) return rest >= kMinBlockSize;
   return bytes < settings_.max_split_bytes && rest > kSmallSize;
 }
 
-void DeviceCache::hand_out(Block* block, size_t bytes, size_t requested) {
+inline void DeviceCache::hand_out(Block* block, size_t bytes, size_t requested) {
   const Space& space = *block->space;
   const bool separate = block->segment->expandable == nullptr;
   const bool was_split = block->is_split();
@@ -381,7 +381,7 @@ void DeviceCache::free(Block* block) noexcept {
 }
 
 // The block has no user any more, on the host or on any stream.
-void DeviceCache::finish_free(Block* block) {
+inline void DeviceCache::finish_free(Block* block) {
   if (C10_UNLIKELY(history_.on())) trace(Action::FREE_COMPLETED, block);
   if (C10_UNLIKELY(block->context != nullptr)) block->context.reset();
   count_active(block, false);
@@ -394,7 +394,7 @@ void DeviceCache::trace(Action action, const Block* block) {
 }
 
 // Merges `block` with its free neighbours, and puts the result among the free blocks.
-Block* DeviceCache::make_free(Block* block) {
+inline Block* DeviceCache::make_free(Block* block) {
   Space& space = *block->space;
   const bool separate = block->segment->expandable == nullptr;
   int64_t net_blocks = 0;
@@ -626,7 +626,7 @@ void DeviceCache::drop_unused_pools() {
 
 // --- Blocks ---------------------------------------------------------------------------------------------------------
 
-Block* DeviceCache::new_block(Segment* segment, Space* space, char* data, size_t bytes) {
+inline Block* DeviceCache::new_block(Segment* segment, Space* space, char* data, size_t bytes) {
   if (C10_UNLIKELY(spare_blocks_ == nullptr)) {
     slabs_.emplace_back(new Block[kBlocksPerSlab]());
     for (size_t i = 0; i < kBlocksPerSlab; ++i) {
@@ -650,13 +650,13 @@ Block* DeviceCache::new_block(Segment* segment, Space* space, char* data, size_t
   return block;
 }
 
-void DeviceCache::drop_block(Block* block) {
+inline void DeviceCache::drop_block(Block* block) {
   block->after = spare_blocks_;
   spare_blocks_ = block;
 }
 
 // Cuts `block` to `bytes`; the new block behind it is in no set yet and has the same `mapped`.
-Block* DeviceCache::split(Block* block, size_t bytes) {
+inline Block* DeviceCache::split(Block* block, size_t bytes) {
   Block* rest = new_block(block->segment, block->space, block->data + bytes, block->bytes - bytes);
   rest->mapped = block->mapped;
   rest->before = block;
@@ -667,7 +667,7 @@ Block* DeviceCache::split(Block* block, size_t bytes) {
   return rest;
 }
 
-void DeviceCache::join_after(Block* block) {
+inline void DeviceCache::join_after(Block* block) {
   Block* gone = block->after;
   block->bytes += gone->bytes;
   block->after = gone->after;
@@ -732,14 +732,14 @@ int DeviceCache::pool_use_count(c10::MempoolId_t id) {
 
 // --- Statistics -----------------------------------------------------------------------------------------------------
 
-void DeviceCache::count_active(const Block* block, bool more) {
+inline void DeviceCache::count_active(const Block* block, bool more) {
   const bool small = block->space->small;
   tallies_.active.change(small, 1, more);
   tallies_.active_bytes.change(small, static_cast<int64_t>(block->bytes), more);
   tallies_.requested_bytes.change(small, static_cast<int64_t>(block->requested), more);
 }
 
-void DeviceCache::count_inactive(const Block* block, bool more) {
+inline void DeviceCache::count_inactive(const Block* block, bool more) {
   tallies_.inactive_split.change(block->space->small, 1, more);
   tallies_.inactive_split_bytes.change(block->space->small, static_cast<int64_t>(block->bytes), more);
 }
