@@ -1,5 +1,6 @@
 // What a device cache tells people: the out-of-memory message and snapshots.
 #include <c10/core/Allocator.h>
+#include <c10/core/AllocatorConfig.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -50,6 +51,8 @@ void DeviceCache::out_of_memory(Lock& lock, Space& space, size_t requested) {
     out << "the request alone exceeds the device, so use a smaller batch or shapes, or shard the model.";
   } else if (unused >= requested && !settings_.expandable_segments) {
     out << "the memory is fragmented, so set PYTORCH_NPU_ALLOC_CONF=expandable_segments:True before the program starts.";
+  } else if (unused >= requested && settings_.expandable_granule_bytes > c10::CachingAllocator::kRoundLarge) {
+    out << "the memory is fragmented, so add segment_size_mb:2 to PYTORCH_NPU_ALLOC_CONF, which lets smaller holes be used.";
   } else if (fraction < 1 && info && info->first >= requested) {
     out << "raise the limit with torch.npu.set_per_process_memory_fraction, or use a smaller batch.";
   } else if (info && info->second - std::min(info->second, info->first + reserved) > reserved) {

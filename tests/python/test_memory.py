@@ -408,3 +408,48 @@ def test_threads_allocate_on_streams_of_their_own():
     for t in threads:
         t.join()
     assert wrong == []
+
+
+def test_devices_have_caches_of_their_own(run_python):
+    run_python(
+        """
+import torch
+x = torch.arange(3 << 20, device="npu:1")
+assert torch.npu.memory_allocated(0) == 0 and torch.npu.memory_allocated(1) == 8 * (3 << 20)
+y = x.to("npu:0")
+del x
+torch.npu.empty_cache()
+assert torch.npu.memory_reserved(1) == 0 and torch.npu.memory_allocated(0) == 8 * (3 << 20)
+assert torch.equal(y.cpu(), torch.arange(3 << 20))
+torch.npu.set_per_process_memory_fraction(0.001, 1)
+total = torch.npu.mem_get_info(1)[1]
+try:
+    torch.empty(total // 100, dtype=torch.uint8, device="npu:1")
+except torch.OutOfMemoryError as e:
+    assert "on npu:1." in str(e), e
+else:
+    raise AssertionError
+torch.empty(total // 100, dtype=torch.uint8, device="npu:0")
+""",
+        SOFTCANN_DEVICE_COUNT="2",
+    )
+
+
+def test_out_of_memory_with_expandable_segments(run_python):
+    code = """
+import torch
+pieces = []
+try:
+    while True:
+        pieces.append(torch.empty(20 << 20, dtype=torch.uint8, device="npu"))
+except torch.OutOfMemoryError as e:
+    assert "expandable_segments" not in str(e), e
+count = len(pieces)
+del pieces[::2]
+whole = torch.empty(count // 2 * (20 << 20) - (64 << 20), dtype=torch.uint8, device="npu")
+whole.fill_(5)
+assert int(whole.max()) == 5
+"""
+    run_python(code, PYTORCH_NPU_ALLOC_CONF="expandable_segments:True,segment_size_mb:2", SOFTCANN_MEMORY="1G")
+    coarse = run_python(code, check=False, PYTORCH_NPU_ALLOC_CONF="expandable_segments:True", SOFTCANN_MEMORY="1G")
+    assert "add segment_size_mb:2 to PYTORCH_NPU_ALLOC_CONF" in coarse.stderr
