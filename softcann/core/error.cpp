@@ -11,6 +11,7 @@ namespace softcann {
 namespace {
 
 thread_local std::string recent;
+thread_local int last_code = 0;
 
 struct UnsupportedCalls {
   std::mutex mutex;
@@ -25,6 +26,7 @@ UnsupportedCalls& unsupported_table() {
 }  // namespace
 
 int fail(int code, const char* format, ...) {
+  last_code = code;
   char buffer[1024];
   va_list args;
   va_start(args, format);
@@ -74,6 +76,10 @@ std::string take_error() {
 }
 
 void restore_error(std::string message) { recent = std::move(message); }
+
+int recent_code() { return last_code; }
+
+void set_recent_code(int code) { last_code = code; }
 
 // CANN keeps the text alive until the thread asks again. Without an error the text is empty: clients print it unchecked.
 const char* api::aclGetRecentErrMsg() {

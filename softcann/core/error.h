@@ -23,4 +23,8 @@ namespace softcann {
 [[gnu::visibility("default")]] std::string take_error();
 [[gnu::visibility("default")]] void restore_error(std::string message);
 
+// The code of the calling thread's newest fail(), 0 if there was none (aclrtGetLastError).
+[[gnu::visibility("default")]] int recent_code();
+[[gnu::visibility("default")]] void set_recent_code(int code);
+
 }  // namespace softcann

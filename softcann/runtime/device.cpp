@@ -1,313 +1,198 @@
-#include "softcann/runtime/device.h"
-
-#include <pthread.h>
+// Initialisation, devices, peers.
+#include <sys/stat.h>
 
 #include <atomic>
+#include <vector>
 
 #include "softcann/api_ascendcl.h"
-#include "softcann/runtime/arena.h"
+#include "softcann/runtime/context.h"
+#include "softcann/runtime/stream.h"
 
 namespace softcann::runtime {
-namespace {
 
-thread_local Context* current_context = nullptr;
-std::atomic<bool> used{false}, forked{false};
-
-void note_use() {
-  if (used.exchange(true)) return;
-  pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
-}
-
-}  // namespace
-
-int check_fork(const char* function) {
-  if (!forked.load(std::memory_order_relaxed)) return ACL_SUCCESS;
-  return fail(ACL_ERROR_RT_INTERNAL_ERROR,
-              "%s: the device was used before this process was forked, and a forked process cannot use it; start processes with spawn, "
-              "or fork before the first use of the device", function);
-}
-
-int check_device(int device, const char* function) {
-  if (device >= 0 && device < device_count()) return ACL_SUCCESS;
-  return fail(ACL_ERROR_RT_INVALID_DEVICEID, "%s: device %d does not exist; there are %d devices", function, device, device_count());
-}
-
-bool peer_access_enabled(int device, int peer) { return Registry::get().peer[device][peer]; }
-
-Registry& Registry::get() {
-  static Registry* registry = new Registry;  // leaked: handles outlive static destructors
-  return *registry;
-}
-
-Context* Registry::create_context(int device, bool primary) {
-  auto* context = new Context{device, primary, nullptr};
-  {
-    std::lock_guard lock(mutex_);
-    contexts_.insert(context);
-  }
-  context->default_stream = create_stream(context, 0, 0);
-  return context;
-}
-
-int Registry::set_device(int device, const char* function) {
-  if (const int status = check_fork(function)) return status;
-  if (const int status = check_device(device, function)) return status;
-  note_use();
-  bool make;
-  {
-    std::lock_guard lock(mutex_);
-    make = primary_[device] == nullptr;
-    if (!make) ++users_[device];
-  }
-  if (make) {
-    Context* context = create_context(device, true);
-    std::lock_guard lock(mutex_);
-    if (primary_[device] == nullptr) primary_[device] = context;
-    ++users_[device];
-  }
-  current_context = primary_[device];
-  return ACL_SUCCESS;
-}
-
-void Registry::remove_streams(Context* context) {
-  std::vector<Stream*> gone;
-  {
-    std::lock_guard lock(mutex_);
-    for (auto it = streams_.begin(); it != streams_.end();) {
-      if ((*it)->context == context) {
-        gone.push_back(*it);
-        it = streams_.erase(it);
-      } else {
-        ++it;
-      }
-    }
-  }
-  for (Stream* stream : gone) delete stream;
-}
-
-int Registry::reset_device(int device, bool force, const char* function) {
-  if (const int status = check_fork(function)) return status;
-  if (const int status = check_device(device, function)) return status;
-  std::vector<Context*> gone;
-  {
-    std::lock_guard lock(mutex_);
-    if (primary_[device] == nullptr) return ACL_SUCCESS;
-    users_[device] = 0;
-    for (auto it = contexts_.begin(); it != contexts_.end();) {
-      if ((*it)->device == device) {
-        gone.push_back(*it);
-        it = contexts_.erase(it);
-      } else {
-        ++it;
-      }
-    }
-    primary_[device] = nullptr;
-  }
-  for (Context* context : gone) {
-    remove_streams(context);
-    if (current_context == context) current_context = nullptr;
-    delete context;
-  }
-  Arena::get().release_device(device);
-  return ACL_SUCCESS;
-}
-
-int Registry::destroy_context(Context* context, const char* function) {
-  {
-    std::lock_guard lock(mutex_);
-    if (contexts_.count(context) == 0) return fail(ACL_ERROR_RT_PARAM_INVALID, "%s: context %p does not exist", function, static_cast<void*>(context));
-    if (context->primary) return fail(ACL_ERROR_RT_PARAM_INVALID, "%s: this is the device's own context; aclrtResetDevice ends it", function);
-    contexts_.erase(context);
-  }
-  remove_streams(context);
-  if (current_context == context) current_context = nullptr;
-  delete context;
-  return ACL_SUCCESS;
-}
-
-Context* Registry::current() {
-  if (current_context != nullptr && !live(current_context)) current_context = nullptr;
-  return current_context;
-}
-
-int Registry::current_or_fail(const char* function, Context** context) {
-  if (const int status = check_fork(function)) return status;
-  *context = current();
-  if (*context != nullptr) return ACL_SUCCESS;
-  return fail(ACL_ERROR_RT_CONTEXT_NULL, "%s: this thread has no device; call aclrtSetDevice first", function);
-}
-
-void Registry::set_current(Context* context) { current_context = context; }
-
-bool Registry::live(Context* context) {
-  std::lock_guard lock(mutex_);
-  return contexts_.count(context) != 0;
-}
-
-bool Registry::live(Stream* stream) {
-  std::lock_guard lock(mutex_);
-  return streams_.count(stream) != 0;
-}
-
-bool Registry::active(int device) {
-  std::lock_guard lock(mutex_);
-  return primary_[device] != nullptr;
-}
-
-Stream* Registry::stream(aclrtStream handle, const char* function, int* status) {
-  if (handle == nullptr) {
-    Context* context = nullptr;
-    *status = current_or_fail(function, &context);
-    return context == nullptr ? nullptr : context->default_stream;
-  }
-  if ((*status = check_fork(function)) != ACL_SUCCESS) return nullptr;
-  auto* stream = static_cast<Stream*>(handle);
-  if (live(stream)) return stream;
-  *status = fail(ACL_ERROR_RT_PARAM_INVALID, "%s: stream %p does not exist: it was destroyed, or its device was reset", function, handle);
-  return nullptr;
-}
-
-Stream* Registry::create_stream(Context* context, uint32_t priority, uint32_t flags) {
-  auto* stream = new Stream(context, priority, flags);
-  std::lock_guard lock(mutex_);
-  streams_.insert(stream);
-  return stream;
-}
-
-int Registry::destroy_stream(Stream* stream, bool force, const char* function) {
-  {
-    std::lock_guard lock(mutex_);
-    if (streams_.erase(stream) == 0) return fail(ACL_ERROR_RT_PARAM_INVALID, "%s: stream %p does not exist", function, static_cast<void*>(stream));
-    if (contexts_.count(stream->context) != 0 && stream->context->default_stream == stream) stream->context->default_stream = nullptr;
-  }
-  if (force) stream->abort();
-  else stream->synchronize(-1, function);
-  delete stream;
-  return ACL_SUCCESS;
-}
-
-std::vector<Stream*> Registry::streams_of(int device) {
-  std::lock_guard lock(mutex_);
-  std::vector<Stream*> out;
-  for (Stream* s : streams_) {
-    if (s->device == device) out.push_back(s);
-  }
-  return out;
+bool peer_access_enabled(int device, int peer) {
+  return device == peer || (device_state(device).peers.load(std::memory_order_relaxed) >> peer & 1) != 0;
 }
 
 }  // namespace softcann::runtime
 
 namespace softcann {
-using runtime::Registry;
+using namespace runtime;
 
 namespace {
-std::atomic<int> initialized{0};
+
+std::atomic<uint64_t> initialised{0};
+
+// Device::peers of the current device with the bit of `peer`.
+template <class F>
+aclError change_peer(const char* function, int peer, F change) {
+  Context* context = nullptr;
+  if (const int code = require_context(function, &context)) return code;
+  if (const int code = check_device(peer, function)) return code;
+  if (peer == context->device) {
+    return fail(ACL_ERROR_RT_INVALID_DEVICEID, "%s: device %d is the current device; peers are other devices", function, peer);
+  }
+  change(device_state(context->device).peers, uint64_t{1} << peer);
+  return ACL_SUCCESS;
 }
 
-aclError api::aclInit(const char*) {
-  if (const int status = runtime::check_fork("aclInit")) return status;
-  if (initialized.exchange(1) != 0) return fail(ACL_ERROR_REPEAT_INITIALIZE, "aclInit: already initialized");
+aclError check_pair(const char* function, int32_t device, int32_t peer, const void* answer) {
+  if (answer == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "%s: the pointer for the answer is null", function);
+  if (const int code = check_device(device, function)) return code;
+  return check_device(peer, function);
+}
+
+aclError synchronize_device(const char* function, int64_t timeout_ms) {
+  Context* context = nullptr;
+  if (const int code = require_context(function, &context)) return code;
+  const Deadline deadline = deadline_after(timeout_ms);
+  int first = ACL_SUCCESS;
+  std::string message;
+  for (Stream* stream : streams_of(context->device)) {
+    const int code = stream->synchronize(deadline, timeout_ms, function);
+    if (code == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT) return code;
+    if (code != ACL_SUCCESS && first == ACL_SUCCESS) {
+      first = code;
+      message = take_error();
+    }
+  }
+  if (first != ACL_SUCCESS) {
+    restore_error(std::move(message));
+    set_recent_code(first);
+  }
+  return first;
+}
+
+struct AbortCallback {
+  std::string name;
+  aclrtDeviceTaskAbortCallback call;
+  void* args;
+};
+std::mutex abort_callbacks_mutex;
+std::vector<AbortCallback>& abort_callbacks() {
+  static auto* callbacks = new std::vector<AbortCallback>;
+  return *callbacks;
+}
+
+aclError call_abort_callbacks(int device, aclrtDeviceTaskAbortStage stage, uint32_t timeout) {
+  std::vector<AbortCallback> calls;
+  {
+    std::lock_guard<std::mutex> lock(abort_callbacks_mutex);
+    calls = abort_callbacks();
+  }
+  for (const AbortCallback& callback : calls) {
+    if (const int32_t code = callback.call(device, stage, timeout, callback.args)) {
+      return fail(ACL_ERROR_RT_DEVICE_TASK_ABORT, "aclrtDeviceTaskAbort: the callback \"%s\" answered %d", callback.name.c_str(), code);
+    }
+  }
+  return ACL_SUCCESS;
+}
+
+}  // namespace
+
+aclError api::aclInit(const char* configPath) {
+  if (const int code = check_fork("aclInit")) return code;
+  struct stat info;
+  if (configPath != nullptr && *configPath != '\0' && stat(configPath, &info) != 0) {
+    return fail(ACL_ERROR_INVALID_FILE, "aclInit: configPath \"%s\" cannot be read", configPath);
+  }
+  if (initialised.fetch_add(1) != 0) return fail(ACL_ERROR_REPEAT_INITIALIZE, "aclInit: already initialised");
   return ACL_SUCCESS;
 }
 
 aclError api::aclFinalize() {
-  initialized = 0;
+  if (const int code = check_fork("aclFinalize")) return code;
+  if (initialised.exchange(0) == 0) return fail(ACL_ERROR_REPEAT_FINALIZE, "aclFinalize: not initialised, or finalized already");
+  return ACL_SUCCESS;
+}
+
+aclError api::aclFinalizeReference(uint64_t* refCount) {
+  if (const int code = check_fork("aclFinalizeReference")) return code;
+  uint64_t count = initialised.load();
+  do {
+    if (count == 0) return fail(ACL_ERROR_REPEAT_FINALIZE, "aclFinalizeReference: not initialised, or finalized already");
+  } while (!initialised.compare_exchange_weak(count, count - 1));
+  if (refCount != nullptr) *refCount = count - 1;
   return ACL_SUCCESS;
 }
 
 aclError api::aclrtGetDeviceCount(uint32_t* count) {
   if (count == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtGetDeviceCount: count is null");
-  *count = static_cast<uint32_t>(runtime::device_count());
+  *count = static_cast<uint32_t>(device_count());
   return ACL_SUCCESS;
 }
 
-aclError api::aclrtSetDevice(int32_t deviceId) { return Registry::get().set_device(deviceId, "aclrtSetDevice"); }
+aclError api::aclrtSetDevice(int32_t deviceId) { return set_device(deviceId, "aclrtSetDevice"); }
+aclError api::aclrtResetDevice(int32_t deviceId) { return reset_device(deviceId, false, "aclrtResetDevice"); }
+aclError api::aclrtResetDeviceForce(int32_t deviceId) { return reset_device(deviceId, true, "aclrtResetDeviceForce"); }
 
 aclError api::aclrtGetDevice(int32_t* deviceId) {
   if (deviceId == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtGetDevice: deviceId is null");
-  runtime::Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail("aclrtGetDevice", &context)) return status;
+  Context* context = nullptr;
+  if (const int code = require_context("aclrtGetDevice", &context)) return code;
   *deviceId = context->device;
   return ACL_SUCCESS;
 }
 
-aclError api::aclrtResetDevice(int32_t deviceId) { return Registry::get().reset_device(deviceId, false, "aclrtResetDevice"); }
-aclError api::aclrtResetDeviceForce(int32_t deviceId) { return Registry::get().reset_device(deviceId, true, "aclrtResetDeviceForce"); }
+// Each device has one task scheduler.
+aclError api::aclrtSetTsDevice(aclrtTsId tsId) {
+  Context* context = nullptr;
+  if (const int code = require_context("aclrtSetTsDevice", &context)) return code;
+  if (tsId == ACL_TS_ID_AICORE || tsId == ACL_TS_ID_AIVECTOR) return ACL_SUCCESS;
+  return fail(ACL_ERROR_INVALID_PARAM, "aclrtSetTsDevice: tsId is %d, allowed are 0 and 1", static_cast<int>(tsId));
+}
 
-aclError api::aclrtCreateContext(aclrtContext* context, int32_t deviceId) {
-  if (context == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtCreateContext: context is null");
-  runtime::Context* before = Registry::get().current();
-  if (const int status = Registry::get().set_device(deviceId, "aclrtCreateContext")) return status;
-  auto* made = Registry::get().create_context(deviceId, false);
-  Registry::get().set_current(made);
-  static_cast<void>(before);
-  *context = made;
+aclError api::aclrtSynchronizeDevice() { return synchronize_device("aclrtSynchronizeDevice", -1); }
+aclError api::aclrtSynchronizeDeviceWithTimeout(int32_t timeout) {
+  return synchronize_device("aclrtSynchronizeDeviceWithTimeout", timeout);
+}
+
+aclError api::aclrtSetDeviceTaskAbortCallback(const char* regName, aclrtDeviceTaskAbortCallback callback, void* args) {
+  if (regName == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtSetDeviceTaskAbortCallback: regName is null");
+  std::lock_guard<std::mutex> lock(abort_callbacks_mutex);
+  auto& all = abort_callbacks();
+  std::erase_if(all, [&](const AbortCallback& c) { return c.name == regName; });
+  if (callback != nullptr) all.push_back({regName, callback, args});  // a null callback takes the name off the list
   return ACL_SUCCESS;
 }
 
-aclError api::aclrtDestroyContext(aclrtContext context) {
-  return Registry::get().destroy_context(static_cast<runtime::Context*>(context), "aclrtDestroyContext");
-}
-
-aclError api::aclrtSetCurrentContext(aclrtContext context) {
-  if (const int status = runtime::check_fork("aclrtSetCurrentContext")) return status;
-  auto* c = static_cast<runtime::Context*>(context);
-  if (!Registry::get().live(c)) return fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtSetCurrentContext: context %p does not exist", context);
-  Registry::get().set_current(c);
-  return ACL_SUCCESS;
-}
-
-aclError api::aclrtGetCurrentContext(aclrtContext* context) {
-  if (context == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtGetCurrentContext: context is null");
-  runtime::Context* c = nullptr;
-  if (const int status = Registry::get().current_or_fail("aclrtGetCurrentContext", &c)) return status;
-  *context = c;
-  return ACL_SUCCESS;
+// Every stream of the device drops its tasks; `timeout` in milliseconds, 0 = for ever.
+aclError api::aclrtDeviceTaskAbort(int32_t deviceId, uint32_t timeout) {
+  if (const int code = check_fork("aclrtDeviceTaskAbort")) return code;
+  if (const int code = check_device(deviceId, "aclrtDeviceTaskAbort")) return code;
+  if (const int code = call_abort_callbacks(deviceId, ACL_RT_DEVICE_TASK_ABORT_PRE, timeout)) return code;
+  const std::vector<Stream*> streams = streams_of(deviceId);
+  for (Stream* stream : streams) stream->abort(0);  // all at once: they may wait for each other
+  const Deadline deadline = timeout == 0 ? kNever : deadline_after(timeout);
+  for (Stream* stream : streams) {
+    if (!Stream::wait(stream->mark(), deadline)) {
+      return fail(ACL_ERROR_RT_WAIT_TIMEOUT, "aclrtDeviceTaskAbort: the running task of stream %d on device %d did not end within %u ms",
+                  stream->id(), deviceId, timeout);
+    }
+    stream->abort(-1);
+  }
+  return call_abort_callbacks(deviceId, ACL_RT_DEVICE_TASK_ABORT_POST, timeout);
 }
 
 aclError api::aclrtDeviceCanAccessPeer(int32_t* canAccessPeer, int32_t deviceId, int32_t peerDeviceId) {
-  if (canAccessPeer == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtDeviceCanAccessPeer: canAccessPeer is null");
-  if (const int status = runtime::check_device(deviceId, "aclrtDeviceCanAccessPeer")) return status;
-  if (const int status = runtime::check_device(peerDeviceId, "aclrtDeviceCanAccessPeer")) return status;
+  if (const int code = check_pair("aclrtDeviceCanAccessPeer", deviceId, peerDeviceId, canAccessPeer)) return code;
   *canAccessPeer = deviceId != peerDeviceId;
   return ACL_SUCCESS;
 }
 
-aclError api::aclrtDeviceEnablePeerAccess(int32_t peerDeviceId, uint32_t) {
-  runtime::Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail("aclrtDeviceEnablePeerAccess", &context)) return status;
-  if (const int status = runtime::check_device(peerDeviceId, "aclrtDeviceEnablePeerAccess")) return status;
-  Registry::get().peer[context->device][peerDeviceId] = true;
-  return ACL_SUCCESS;
+aclError api::aclrtDeviceEnablePeerAccess(int32_t peerDeviceId, uint32_t flags) {
+  if (flags != 0) return fail(ACL_ERROR_INVALID_PARAM, "aclrtDeviceEnablePeerAccess: flags is %u, allowed is 0", flags);
+  return change_peer("aclrtDeviceEnablePeerAccess", peerDeviceId, [](auto& peers, uint64_t bit) { peers.fetch_or(bit); });
 }
 
 aclError api::aclrtDeviceDisablePeerAccess(int32_t peerDeviceId) {
-  runtime::Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail("aclrtDeviceDisablePeerAccess", &context)) return status;
-  if (const int status = runtime::check_device(peerDeviceId, "aclrtDeviceDisablePeerAccess")) return status;
-  Registry::get().peer[context->device][peerDeviceId] = false;
+  return change_peer("aclrtDeviceDisablePeerAccess", peerDeviceId, [](auto& peers, uint64_t bit) { peers.fetch_and(~bit); });
+}
+
+aclError api::aclrtDevicePeerAccessStatus(int32_t deviceId, int32_t peerDeviceId, int32_t* status) {
+  if (const int code = check_pair("aclrtDevicePeerAccessStatus", deviceId, peerDeviceId, status)) return code;
+  *status = deviceId != peerDeviceId && peer_access_enabled(deviceId, peerDeviceId);
   return ACL_SUCCESS;
 }
-
-namespace {
-int synchronize_device(int64_t timeout, const char* function) {
-  runtime::Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail(function, &context)) return status;
-  int first = ACL_SUCCESS;
-  std::string message;
-  for (runtime::Stream* stream : Registry::get().streams_of(context->device)) {
-    const int status = stream->synchronize(timeout, function);
-    if (status != ACL_SUCCESS && first == ACL_SUCCESS) {
-      first = status;
-      message = take_error();
-    }
-  }
-  if (first != ACL_SUCCESS) restore_error(message);
-  return first;
-}
-}  // namespace
-
-aclError api::aclrtSynchronizeDevice() { return synchronize_device(-1, "aclrtSynchronizeDevice"); }
-aclError api::aclrtSynchronizeDeviceWithTimeout(int32_t timeout) { return synchronize_device(timeout, "aclrtSynchronizeDeviceWithTimeout"); }
 
 }  // namespace softcann

@@ -1,249 +1,193 @@
-// Allocation, copies, fills and what is known of an address.
-#include <sys/mman.h>
+// aclrtMalloc and its family, what is known of an address, and how much memory there is.
+#include "softcann/runtime/memory.h"
 
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "softcann/api_ascendcl.h"
-#include "softcann/runtime/arena.h"
-#include "softcann/runtime/device.h"
+#include "softcann/runtime/context.h"
+#include "softcann/runtime/host_memory.h"
+#include "softcann/runtime/memory_arena.h"
+#include "softcann/runtime/stream.h"
+
+namespace softcann::runtime {
+
+void wait_for_device(int device) {
+  for (Stream* stream : streams_of(device)) {
+    if (!stream->idle() && !(on_stream_thread() && stream->is_own())) Stream::wait(stream->mark(), kNever);
+  }
+}
+
+}  // namespace softcann::runtime
 
 namespace softcann {
 using namespace runtime;
 
 namespace {
 
-aclError allocate(void** devPtr, size_t size, size_t alignment, const char* function) {
+constexpr size_t kGiant = size_t{1} << 30;
+
+enum class Pages { normal, huge_first, huge_only, giant_only };
+
+// The page size that a policy asks for. The upper bits are placement on the card's memories.
+aclError read_policy(const char* function, aclrtMemMallocPolicy policy, Pages* pages) {
+  constexpr uint32_t kPlacement = ACL_MEM_TYPE_LOW_BAND_WIDTH | ACL_MEM_TYPE_HIGH_BAND_WIDTH | ACL_MEM_ACCESS_USER_SPACE_READONLY;
+  switch (static_cast<uint32_t>(policy) & ~kPlacement) {
+    case ACL_MEM_MALLOC_HUGE_FIRST: case ACL_MEM_MALLOC_HUGE_FIRST_P2P: *pages = Pages::huge_first; return ACL_SUCCESS;
+    case ACL_MEM_MALLOC_HUGE_ONLY: case ACL_MEM_MALLOC_HUGE_ONLY_P2P: *pages = Pages::huge_only; return ACL_SUCCESS;
+    case ACL_MEM_MALLOC_NORMAL_ONLY: case ACL_MEM_MALLOC_NORMAL_ONLY_P2P: *pages = Pages::normal; return ACL_SUCCESS;
+    case ACL_MEM_MALLOC_HUGE1G_ONLY: case ACL_MEM_MALLOC_HUGE1G_ONLY_P2P: *pages = Pages::giant_only; return ACL_SUCCESS;
+  }
+  return fail(ACL_ERROR_RT_INVALID_MALLOC_TYPE, "%s: policy is %d, allowed are the values of aclrtMemMallocPolicy", function,
+              static_cast<int>(policy));
+}
+
+aclError allocate(const char* function, void** devPtr, size_t size, aclrtMemMallocPolicy policy, int device = -1) {
   if (devPtr == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "%s: devPtr is null", function);
   if (size == 0) return fail(ACL_ERROR_INVALID_PARAM, "%s: size is 0", function);
+  Pages pages = Pages::normal;
+  if (const int code = read_policy(function, policy, &pages)) return code;
   Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail(function, &context)) return status;
-  return Arena::get().allocate(context->device, size, alignment, function, devPtr);
-}
-
-// Freeing waits for what is in flight, as on the device.
-void wait_for_device(int device) {
-  for (Stream* stream : Registry::get().streams_of(device)) {
-    while (!stream->idle()) std::this_thread::yield();
+  if (const int code = require_context(function, &context)) return code;
+  if (device < 0) device = context->device;
+  MemoryArena& arena = MemoryArena::get();
+  const size_t room = round_up(size, kBlock);
+  switch (pages) {
+    case Pages::giant_only: return arena.allocate(device, size, round_up(size, kGiant), kGiant, true, function, devPtr);
+    case Pages::huge_only: return arena.allocate(device, size, round_up(size, kHugePage), kHugePage, true, function, devPtr);
+    case Pages::huge_first:
+      // As on the device, what is small takes normal pages.
+      if (size > kHugePage / 2 && arena.allocate(device, size, room, kHugePage, true, function, devPtr) == ACL_SUCCESS) return ACL_SUCCESS;
+      break;
+    case Pages::normal: break;
   }
+  return arena.allocate(device, size, room, kBlock, false, function, devPtr);
 }
 
-struct Copy {
-  char* dst;
-  const char* src;
-  size_t dst_pitch, src_pitch, width, height;
-};
-
-void run(const Copy& c) {
-  for (size_t row = 0; row < c.height; ++row) std::memcpy(c.dst + row * c.dst_pitch, c.src + row * c.src_pitch, c.width);
-}
-
-// One end of a copy: device memory through its writable view, anything else as it is.
-int locate(const void* p, size_t bytes, bool must_be_device, bool must_be_host, int device, const char* function, const char* name, char** out) {
-  if (p == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "%s: %s is null", function, name);
-  Allocation a;
-  const bool known = Arena::get().find(p, &a);
-  const bool on_device = (known && a.kind != MemoryKind::host) || (!known && Arena::get().owns(reinterpret_cast<uintptr_t>(p)));
-  if (must_be_device && !on_device) {
-    return fail(ACL_ERROR_RT_PARAM_INVALID, "%s: the copy kind says that %s is device memory, but %p is not", function, name, p);
+aclError allocate_configured(const char* function, void** devPtr, size_t size, aclrtMemMallocPolicy policy, const aclrtMallocConfig* cfg) {
+  int device = -1;
+  for (size_t i = 0; cfg != nullptr && i < cfg->numAttrs; ++i) {
+    if (cfg->attrs == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "%s: cfg->attrs is null, cfg->numAttrs is %zu", function, cfg->numAttrs);
+    if (cfg->attrs[i].attr != ACL_RT_MEM_ATTR_DEVICE_ID) continue;
+    device = static_cast<int>(cfg->attrs[i].value.deviceId);
+    if (const int code = check_device(device, function)) return code;
   }
-  if (must_be_host && on_device) {
-    return fail(ACL_ERROR_RT_PARAM_INVALID, "%s: the copy kind says that %s is host memory, but %p is device memory", function, name, p);
+  return allocate(function, devPtr, size, policy, device);
+}
+
+aclError release(const char* function, void* devPtr) {
+  if (devPtr == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "%s: devPtr is null", function);
+  if (const int code = check_fork(function)) return code;
+  MemoryArena& arena = MemoryArena::get();
+  const Allocation* a = arena.find(devPtr);
+  if (a != nullptr) {
+    const int device = a->device.load(std::memory_order_relaxed);
+    if (device >= 0) wait_for_device(device);
   }
-  if (!on_device) {
-    *out = static_cast<char*>(const_cast<void*>(p));
-    return ACL_SUCCESS;
-  }
-  // A copy between devices needs no peer access.
-  *out = static_cast<char*>(Arena::get().resolve(p, bytes, known ? a.device : device, function));
-  return *out == nullptr ? ACL_ERROR_RT_PARAM_INVALID : ACL_SUCCESS;
-}
-
-int prepare(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height, aclrtMemcpyKind kind, const char* function,
-            Copy* copy) {
-  Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail(function, &context)) return status;
-  const bool dst_device = kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_DEVICE;
-  const bool src_device = kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_DEVICE_TO_DEVICE;
-  const bool dst_host = kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_HOST_TO_HOST;
-  const bool src_host = kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_HOST_TO_HOST;
-  const size_t dst_bytes = height == 0 ? 0 : (height - 1) * dpitch + width, src_bytes = height == 0 ? 0 : (height - 1) * spitch + width;
-  char *d, *s;
-  if (const int status = locate(dst, dst_bytes, dst_device, dst_host, context->device, function, "dst", &d)) return status;
-  if (const int status = locate(src, src_bytes, src_device, src_host, context->device, function, "src", &s)) return status;
-  *copy = {d, s, dpitch, spitch, width, height};
-  return ACL_SUCCESS;
-}
-
-int check_room(size_t room, size_t count, const char* function) {
-  if (count <= room) return ACL_SUCCESS;
-  return fail(ACL_ERROR_RT_PARAM_INVALID, "%s: count %zu is more than the destination's %zu bytes", function, count, room);
-}
-
-template <class F>
-int enqueue_call(aclrtStream stream, const char* name, F f) {
-  return enqueue(stream, {[](void* p) { return (*static_cast<F*>(p))(); }, [](void* p) { delete static_cast<F*>(p); }, new F(f), name});
-}
-
-int copy_async(const Copy& copy, aclrtStream stream, const char* function) {
-  return enqueue_call(stream, function, [copy] { return run(copy), 0; });
-}
-
-int fill(void* p, size_t room, int32_t value, size_t count, const char* function, char** at) {
-  if (const int status = check_room(room, count, function)) return status;
-  Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail(function, &context)) return status;
-  static_cast<void>(value);
-  return locate(p, count, false, false, context->device, function, "devPtr", at);
+  return arena.release(devPtr, MemoryKind::device, function);
 }
 
 }  // namespace
 
-aclError api::aclrtMalloc(void** devPtr, size_t size, aclrtMemMallocPolicy policy) {
-  const bool huge = policy == ACL_MEM_MALLOC_HUGE_ONLY || policy == ACL_MEM_MALLOC_HUGE_FIRST;
-  return allocate(devPtr, size, huge && size >= (2u << 20) ? size_t{2} << 20 : 512, "aclrtMalloc");
-}
-aclError api::aclrtMallocAlign32(void** devPtr, size_t size, aclrtMemMallocPolicy) {
-  return allocate(devPtr, size, size >= (2u << 20) ? size_t{2} << 20 : 512, "aclrtMallocAlign32");
-}
-aclError api::aclrtMallocCached(void** devPtr, size_t size, aclrtMemMallocPolicy) { return allocate(devPtr, size, 512, "aclrtMallocCached"); }
-aclError api::aclrtMallocWithCfg(void** devPtr, size_t size, aclrtMemMallocPolicy, aclrtMallocConfig*) {
-  return allocate(devPtr, size, 512, "aclrtMallocWithCfg");
+aclError api::aclrtMalloc(void** devPtr, size_t size, aclrtMemMallocPolicy policy) { return allocate("aclrtMalloc", devPtr, size, policy); }
+
+aclError api::aclrtMallocAlign32(void** devPtr, size_t size, aclrtMemMallocPolicy policy) {
+  return allocate("aclrtMallocAlign32", devPtr, size, policy);
 }
 
-aclError api::aclrtFree(void* devPtr) {
-  if (devPtr == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtFree: devPtr is null");
-  if (const int status = check_fork("aclrtFree")) return status;
-  Allocation a;
-  if (Arena::get().find(devPtr, &a) && a.device >= 0) wait_for_device(a.device);
-  return Arena::get().release(devPtr, MemoryKind::device, "aclrtFree");
+// There is no cache between the host and the device to manage.
+aclError api::aclrtMallocCached(void** devPtr, size_t size, aclrtMemMallocPolicy policy) {
+  return allocate("aclrtMallocCached", devPtr, size, policy);
+}
+aclError api::aclrtMemFlush(void* devPtr, size_t size) {
+  int device = -1;
+  return MemoryArena::get().alias(devPtr, size, "aclrtMemFlush", &device) == nullptr ? ACL_ERROR_RT_PARAM_INVALID : ACL_SUCCESS;
+}
+aclError api::aclrtMemInvalidate(void* devPtr, size_t size) {
+  int device = -1;
+  return MemoryArena::get().alias(devPtr, size, "aclrtMemInvalidate", &device) == nullptr ? ACL_ERROR_RT_PARAM_INVALID : ACL_SUCCESS;
 }
 
-aclError api::aclrtMallocHost(void** hostPtr, size_t size) {
-  if (hostPtr == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtMallocHost: hostPtr is null");
-  if (size == 0) return fail(ACL_ERROR_INVALID_PARAM, "aclrtMallocHost: size is 0");
+aclError api::aclrtMallocWithCfg(void** devPtr, size_t size, aclrtMemMallocPolicy policy, aclrtMallocConfig* cfg) {
+  return allocate_configured("aclrtMallocWithCfg", devPtr, size, policy, cfg);
+}
+aclError api::aclrtMallocForTaskScheduler(void** devPtr, size_t size, aclrtMemMallocPolicy policy, aclrtMallocConfig* cfg) {
+  return allocate_configured("aclrtMallocForTaskScheduler", devPtr, size, policy, cfg);
+}
+
+aclError api::aclrtFree(void* devPtr) { return release("aclrtFree", devPtr); }
+aclError api::aclrtFreeWithDevSync(void* devPtr) { return release("aclrtFreeWithDevSync", devPtr); }
+
+aclError api::aclrtGetMemInfo(aclrtMemAttr attr, size_t* free, size_t* total) {
+  if (free == nullptr || total == nullptr) {
+    return fail(ACL_ERROR_INVALID_PARAM, "aclrtGetMemInfo: %s is null", free == nullptr ? "free" : "total");
+  }
   Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail("aclrtMallocHost", &context)) return status;
-  return Arena::get().allocate_host(size, "aclrtMallocHost", hostPtr);
-}
-aclError api::aclrtFreeHost(void* hostPtr) {
-  if (hostPtr == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtFreeHost: hostPtr is null");
-  return Arena::get().release(hostPtr, MemoryKind::host, "aclrtFreeHost");
-}
-
-aclError api::aclrtMemcpy(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind) {
-  if (count == 0) return ACL_SUCCESS;
-  if (const int status = check_room(destMax, count, "aclrtMemcpy")) return status;
-  Copy copy;
-  if (const int status = prepare(dst, count, src, count, count, 1, kind, "aclrtMemcpy", &copy)) return status;
-  run(copy);
-  return ACL_SUCCESS;
-}
-aclError api::aclrtMemcpyAsync(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind, aclrtStream stream) {
-  if (count == 0) return ACL_SUCCESS;
-  if (const int status = check_room(destMax, count, "aclrtMemcpyAsync")) return status;
-  Copy copy;
-  if (const int status = prepare(dst, count, src, count, count, 1, kind, "aclrtMemcpyAsync", &copy)) return status;
-  return copy_async(copy, stream, "aclrtMemcpyAsync");
-}
-aclError api::aclrtMemcpy2d(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height, aclrtMemcpyKind kind) {
-  if (width > dpitch || width > spitch) return fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtMemcpy2d: width %zu is more than a pitch", width);
-  Copy copy;
-  if (const int status = prepare(dst, dpitch, src, spitch, width, height, kind, "aclrtMemcpy2d", &copy)) return status;
-  run(copy);
-  return ACL_SUCCESS;
-}
-aclError api::aclrtMemcpy2dAsync(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height, aclrtMemcpyKind kind,
-                                 aclrtStream stream) {
-  if (width > dpitch || width > spitch) return fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtMemcpy2dAsync: width %zu is more than a pitch", width);
-  Copy copy;
-  if (const int status = prepare(dst, dpitch, src, spitch, width, height, kind, "aclrtMemcpy2dAsync", &copy)) return status;
-  return copy_async(copy, stream, "aclrtMemcpy2dAsync");
-}
-aclError api::aclrtMemset(void* devPtr, size_t maxCount, int32_t value, size_t count) {
-  char* at;
-  if (const int status = fill(devPtr, maxCount, value, count, "aclrtMemset", &at)) return status;
-  std::memset(at, value, count);
-  return ACL_SUCCESS;
-}
-aclError api::aclrtMemsetAsync(void* devPtr, size_t maxCount, int32_t value, size_t count, aclrtStream stream) {
-  char* at;
-  if (const int status = fill(devPtr, maxCount, value, count, "aclrtMemsetAsync", &at)) return status;
-  return enqueue_call(stream, "aclrtMemsetAsync", [=] { return std::memset(at, value, count), 0; });
-}
-
-aclError api::aclrtGetMemInfo(aclrtMemAttr, size_t* free, size_t* total) {
-  if (free == nullptr || total == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtGetMemInfo: free or total is null");
-  Context* context = nullptr;
-  if (const int status = Registry::get().current_or_fail("aclrtGetMemInfo", &context)) return status;
+  if (const int code = require_context("aclrtGetMemInfo", &context)) return code;
+  if (attr < ACL_DDR_MEM || attr > ACL_MEM_P2P_HUGE1G) {
+    return fail(ACL_ERROR_INVALID_PARAM, "aclrtGetMemInfo: attr is %d, allowed are 0 to 17 (aclrtMemAttr)", static_cast<int>(attr));
+  }
+  // All of the memory is of one kind, whatever name a client uses for it.
   *total = config().memory;
-  *free = *total - Arena::get().used(context->device);
+  *free = *total - MemoryArena::get().used(context->device);
+  return ACL_SUCCESS;
+}
+
+aclError api::aclrtGetMemUsageInfo(int32_t deviceId, aclrtMemUsageInfo* memUsageInfo, size_t inputNum, size_t* outputNum) {
+  if (memUsageInfo == nullptr || outputNum == nullptr || inputNum == 0) {
+    return fail(ACL_ERROR_INVALID_PARAM, "aclrtGetMemUsageInfo: %s", memUsageInfo == nullptr ? "memUsageInfo is null"
+                                                                     : outputNum == nullptr ? "outputNum is null" : "inputNum is 0");
+  }
+  if (const int code = check_fork("aclrtGetMemUsageInfo")) return code;
+  if (const int code = check_device(deviceId, "aclrtGetMemUsageInfo")) return code;
+  const MemoryArena& arena = MemoryArena::get();
+  *memUsageInfo = {};
+  snprintf(memUsageInfo->name, sizeof(memUsageInfo->name), "APP");  // everything is allocated by the application
+  memUsageInfo->curMemSize = arena.used(deviceId);
+  memUsageInfo->memPeakSize = arena.peak(deviceId);
+  *outputNum = 1;
   return ACL_SUCCESS;
 }
 
 aclError api::aclrtPointerGetAttributes(const void* ptr, aclrtPtrAttributes* attributes) {
-  if (ptr == nullptr || attributes == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtPointerGetAttributes: ptr or attributes is null");
+  if (ptr == nullptr || attributes == nullptr) {
+    return fail(ACL_ERROR_INVALID_PARAM, "aclrtPointerGetAttributes: %s is null", ptr == nullptr ? "ptr" : "attributes");
+  }
   *attributes = {};
-  Allocation a;
-  if (!Arena::get().find(ptr, &a)) {
-    attributes->location.type = ACL_MEM_LOCATION_TYPE_UNREGISTERED;
-    return ACL_SUCCESS;
-  }
-  attributes->location.type = a.kind == MemoryKind::host ? ACL_MEM_LOCATION_TYPE_HOST : ACL_MEM_LOCATION_TYPE_DEVICE;
-  attributes->location.id = a.device < 0 ? 0 : static_cast<uint32_t>(a.device);
-  attributes->pageSize = 4096;
+  attributes->location.type = ACL_MEM_LOCATION_TYPE_UNREGISTERED;
+  if (is_registered_host_memory(ptr, 1)) attributes->location.type = ACL_MEM_LOCATION_TYPE_HOST;
+  const MemoryArena* arena = MemoryArena::existing();
+  const Allocation* a = arena == nullptr ? nullptr : arena->find(ptr);
+  if (a == nullptr) return ACL_SUCCESS;
+  const int device = a->device.load(std::memory_order_relaxed);
+  attributes->location.type = device < 0 ? ACL_MEM_LOCATION_TYPE_HOST : ACL_MEM_LOCATION_TYPE_DEVICE;
+  attributes->location.id = static_cast<uint32_t>(std::max(0, device));
+  const bool huge = a->huge.load(std::memory_order_relaxed) || a->kind.load(std::memory_order_relaxed) == MemoryKind::mapped;
+  attributes->pageSize = static_cast<uint32_t>(huge ? kHugePage : kPage);
   return ACL_SUCCESS;
 }
 
-// ---- virtual memory ---------------------------------------------------------------------------------------------------
-
-namespace {
-struct Physical {
-  int device;
-  uint64_t offset;
-  size_t size;
-};
-constexpr size_t kGranularity = size_t{2} << 20;
-}  // namespace
-
-aclError api::aclrtReserveMemAddress(void** virPtr, size_t size, size_t, void*, uint64_t) {
-  if (virPtr == nullptr || size == 0 || size % kGranularity != 0) {
-    return fail(ACL_ERROR_INVALID_PARAM, "aclrtReserveMemAddress: size %zu must be a multiple of %zu", size, kGranularity);
-  }
-  return Arena::get().reserve(size, "aclrtReserveMemAddress", virPtr);
-}
-aclError api::aclrtReleaseMemAddress(void* virPtr) { return Arena::get().unreserve(virPtr, "aclrtReleaseMemAddress"); }
-
-aclError api::aclrtMallocPhysical(aclrtDrvMemHandle* handle, size_t size, const aclrtPhysicalMemProp* prop, uint64_t) {
-  if (handle == nullptr || prop == nullptr || size == 0 || size % kGranularity != 0) {
-    return fail(ACL_ERROR_INVALID_PARAM, "aclrtMallocPhysical: size %zu must be a multiple of %zu", size, kGranularity);
-  }
-  const int device = static_cast<int>(prop->location.id);
-  if (const int status = check_device(device, "aclrtMallocPhysical")) return status;
-  Physical p{device, 0, size};
-  if (const int status = Arena::get().take_extent(device, size, &p.offset)) return status;
-  *handle = new Physical(p);
+aclError api::aclrtMemGetAddressRange(void* ptr, void** pbase, size_t* psize) {
+  if (const int code = check_fork("aclrtMemGetAddressRange")) return code;
+  const Allocation* a = MemoryArena::get().find(ptr);
+  if (a == nullptr) return fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtMemGetAddressRange: %p is in no live allocation", ptr);
+  if (pbase != nullptr) *pbase = reinterpret_cast<void*>(a->base.load());
+  if (psize != nullptr) *psize = a->size.load();
   return ACL_SUCCESS;
 }
-aclError api::aclrtFreePhysical(aclrtDrvMemHandle handle) {
-  auto* p = static_cast<Physical*>(handle);
-  if (p == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtFreePhysical: handle is null");
-  Arena::get().give_extent(p->device, p->offset, p->size);
-  delete p;
-  return ACL_SUCCESS;
-}
-aclError api::aclrtMapMem(void* virPtr, size_t size, size_t offset, aclrtDrvMemHandle handle, uint64_t) {
-  auto* p = static_cast<Physical*>(handle);
-  if (p == nullptr || offset + size > p->size) return fail(ACL_ERROR_INVALID_PARAM, "aclrtMapMem: offset and size are outside of the memory");
-  return Arena::get().map(virPtr, size, p->device, Arena::get().fd(), p->offset + offset, "aclrtMapMem");
-}
-aclError api::aclrtUnmapMem(void* virPtr) {
-  Allocation a;
-  if (Arena::get().find(virPtr, &a) && a.device >= 0) wait_for_device(a.device);
-  return Arena::get().unmap(virPtr, "aclrtUnmapMem");
-}
-aclError api::aclrtMemGetAllocationGranularity(aclrtPhysicalMemProp*, aclrtMemGranularityOptions, size_t* granularity) {
-  if (granularity == nullptr) return fail(ACL_ERROR_INVALID_PARAM, "aclrtMemGetAllocationGranularity: granularity is null");
-  *granularity = kGranularity;
+
+// memType: bits of ACL_RT_MEM_TYPE_*. checkResult is 1 if all addresses are of that kind.
+aclError api::aclrtCheckMemType(void** addrList, uint32_t size, uint32_t memType, uint32_t* checkResult, uint32_t reserve) {
+  if (addrList == nullptr || checkResult == nullptr) {
+    return fail(ACL_ERROR_INVALID_PARAM, "aclrtCheckMemType: %s is null", addrList == nullptr ? "addrList" : "checkResult");
+  }
+  if (const int code = check_fork("aclrtCheckMemType")) return code;
+  const MemoryArena& arena = MemoryArena::get();
+  *checkResult = std::all_of(addrList, addrList + size, [&](const void* p) {
+    const Allocation* a = arena.find(p);
+    return a != nullptr && a->device.load() >= 0 && (memType & ACL_RT_MEM_TYPE_DEV) != 0;
+  });
   return ACL_SUCCESS;
 }
 
