@@ -64,17 +64,31 @@ MemoryArena::MemoryArena() {
   const size_t devices = static_cast<size_t>(std::max(1, device_count()));
   device_span_ = 2 * config().memory;
   virtual_begin_ = devices * device_span_;
-  host_begin_ = virtual_begin_ + kVirtualSpan;
-  const size_t span = host_begin_ + kHostSpan;
   note_device_use();
 
-  // Both views start at a huge page, so that alignments hold in either.
-  auto* addresses = static_cast<char*>(reserve_addresses(span + kHugePage, PROT_NONE));
-  auto* writable = static_cast<char*>(reserve_addresses(host_begin_ + kHugePage, PROT_NONE));
-  const size_t chunks = span / kHugePage;
-  chunks_ = static_cast<std::atomic<Allocation*>*>(reserve_addresses(chunks * sizeof(*chunks_), PROT_READ | PROT_WRITE));
-  blocks_ = static_cast<std::atomic<Allocation*>*>(
-      reserve_addresses(chunks * kBlocksPerChunk * sizeof(*blocks_), PROT_READ | PROT_WRITE));
+  // Both views start at a huge page, so that alignments hold in either. Tools that run programs in a smaller address space
+  // (valgrind) leave less room: then the ranges beyond the devices' own shrink.
+  char *addresses = nullptr, *writable = nullptr;
+  size_t span = 0, virtual_span = 0, host_span = 0;
+  for (const int shift : {0, 3, 6, 9}) {
+    virtual_span = kVirtualSpan >> shift;
+    host_span = kHostSpan >> shift;
+    host_begin_ = virtual_begin_ + virtual_span;
+    span = host_begin_ + host_span;
+    const size_t chunks = span / kHugePage;
+    const size_t sizes[] = {span + kHugePage, host_begin_ + kHugePage, chunks * sizeof(*chunks_), chunks * kBlocksPerChunk * sizeof(*blocks_)};
+    void* parts[4];
+    for (int i = 0; i < 4; ++i) parts[i] = reserve_addresses(sizes[i], i < 2 ? PROT_NONE : PROT_READ | PROT_WRITE);
+    addresses = static_cast<char*>(parts[0]);
+    writable = static_cast<char*>(parts[1]);
+    chunks_ = static_cast<std::atomic<Allocation*>*>(parts[2]);
+    blocks_ = static_cast<std::atomic<Allocation*>*>(parts[3]);
+    if (addresses != nullptr && writable != nullptr && chunks_ != nullptr && blocks_ != nullptr) break;
+    for (int i = 0; i < 4; ++i) {
+      if (parts[i] != nullptr) munmap(parts[i], sizes[i]);
+    }
+    addresses = writable = nullptr;
+  }
   fd_ = memfd_create("softcann", MFD_CLOEXEC);
   if (addresses == nullptr || writable == nullptr || chunks_ == nullptr || blocks_ == nullptr || fd_ < 0) return;
   addresses = reinterpret_cast<char*>(round_up(reinterpret_cast<uintptr_t>(addresses), kHugePage));
@@ -93,8 +107,8 @@ MemoryArena::MemoryArena() {
   distance_ = writable - addresses;
   span_ = span;
   for (size_t d = 0; d < devices; ++d) devices_[d].ranges.reset(d * device_span_, device_span_);
-  virtual_.reset(virtual_begin_, kVirtualSpan);
-  host_.reset(host_begin_, kHostSpan);
+  virtual_.reset(virtual_begin_, virtual_span);
+  host_.reset(host_begin_, host_span);
 }
 
 // ---- what is where ----
