@@ -175,6 +175,14 @@ row("empty inputs")(lambda make: (make(0, 3) + make(3), make(0, 3).sum(0), torch
 row("out= resized")(lambda make: torch.add(make(3, 4).detach(), 1, out=torch.empty(0, device=make.device)))
 row("in place")(lambda make: make(3, 4).detach().clone().add_(1).mul_(2).clamp_(max=3).exp_().neg_().zero_().fill_(3).sub_(1))
 
+for _name in ("LSTM", "GRU", "RNN"):
+    def _recurrent(make, cls=getattr(torch.nn, _name)):
+        module = cls(3, 4, batch_first=True, bidirectional=True)
+        names, sizes = zip(*((n, p.shape) for n, p in module.named_parameters()))
+        parameters = dict(zip(names, (make(*size) for size in sizes)))
+        return torch.func.functional_call(module.to(make.device), parameters, (make(2, 5, 3),))[0]
+    row(_name)(_recurrent)
+
 
 def _setitem(t, index):
     if index.dtype == torch.bool:
