@@ -133,6 +133,7 @@ static void exporter(int socket) {
   send(socket, 'f');
   receive<char>(socket);  // the importer is done with the physical memory
   CHECK(aclrtFreePhysical(handle) == ACL_SUCCESS);
+  CHECK(aclrtResetDevice(0) == ACL_SUCCESS);
 }
 
 int main() {

@@ -377,7 +377,9 @@ static void test_many() {
 }
 
 int main() {
+#ifndef __SANITIZE_THREAD__  // which leaves too few addresses for them
   test_laziness();
+#endif
   setenv("SOFTCANN_DEVICE_COUNT", "2", 1);
   setenv("SOFTCANN_MEMORY", "512M", 1);
   CHECK(aclInit(nullptr) == ACL_SUCCESS && aclrtSetDevice(0) == ACL_SUCCESS);
