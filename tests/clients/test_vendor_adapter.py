@@ -24,7 +24,7 @@ def build_environment(where):
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", where], check=True)
         pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "torch==2.13.0", "numpy", "pyyaml", "scikit-learn", "tqdm"], check=True)
+        subprocess.run([*pip, "torch==2.13.0+cpu", "numpy", "pyyaml", "scikit-learn", "tqdm"], check=True)
         # --no-deps: its requirements would replace the CPU build of torch.
         subprocess.run([*pip, "--no-deps", "torch-npu==2.13.0"], check=True)
         done.touch()
