@@ -114,6 +114,16 @@ static void test_times() {
   CHECK(t1 - t0 >= 30000);
   CHECK(aclrtEventElapsedTime(&ms, start, untimed) == ACL_ERROR_RT_EVENT_TIMESTAMP_INVALID);
   CHECK(contains(message(), "ACL_EVENT_TIME_LINE"));
+  // A record that never was reached has no time, and not that of the record before.
+  Gate gate;
+  CHECK(gate.start(a) == ACL_SUCCESS);
+  gate.until_entered();
+  CHECK(aclrtRecordEvent(end, a) == ACL_SUCCESS);
+  std::thread opener([&] { rest(), gate.open(); });
+  CHECK(aclrtStreamAbort(a) == ACL_SUCCESS);
+  opener.join();
+  CHECK(aclrtEventElapsedTime(&ms, start, end) == ACL_ERROR_RT_EVENT_TIMESTAMP_INVALID);
+  CHECK(contains(message(), "aborted"));
   for (aclrtEvent event : {start, end, untimed}) CHECK(aclrtDestroyEvent(event) == ACL_SUCCESS);
 }
 

@@ -80,7 +80,7 @@ int main() {
   });
   CHECK(killed_by(result, SIGSEGV) && result.output.empty());
 
-  // Memory that kernels use stays out of core files and forked processes.
+  // A forked process cannot touch it either.
   result = in_child([] {
     char* p = allocate(64);
     aclrtMemset(p, 64, 1, 64);

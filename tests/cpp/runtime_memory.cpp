@@ -142,6 +142,7 @@ static void test_copies() {
     if (size == kSize) opener = std::thread([&] { std::this_thread::sleep_for(std::chrono::milliseconds(20)), later.open(); });
     CHECK(aclrtMemcpyAsync(a, size, source.data(), size, ACL_MEMCPY_HOST_TO_DEVICE, stream) == ACL_SUCCESS);
     const std::vector<char> expected = source;
+    std::fill(host.begin(), host.end(), 0);
     std::fill(source.begin(), source.end(), 0);
     later.open();
     CHECK(aclrtMemcpyAsync(host.data(), size, a, size, ACL_MEMCPY_DEVICE_TO_HOST, stream) == ACL_SUCCESS);
@@ -151,6 +152,32 @@ static void test_copies() {
   CHECK(aclrtMemsetD32(a, kSize, 0x01020304, 4) == ACL_SUCCESS && read_back(a, 16)[12] == 4);
   CHECK(aclrtMemsetD32(a + 2, kSize, 1, 4) == ACL_ERROR_RT_ADDR_UNALIGNED);
   CHECK(aclrtFree(a) == ACL_SUCCESS && aclrtFree(b) == ACL_SUCCESS && aclrtFreeHost(pinned) == ACL_SUCCESS);
+  CHECK(aclrtDestroyStream(stream) == ACL_SUCCESS);
+}
+
+// What kernels may use: checked where the address is given, for the device of the stream.
+static void test_use_by_streams() {
+  aclrtStream stream = nullptr;
+  CHECK(aclrtCreateStream(&stream) == ACL_SUCCESS);
+  char* a = allocate(24);
+  CHECK(aclrtValueWrite(a + 16, 5, 0, stream) == ACL_SUCCESS && aclrtSynchronizeStream(stream) == ACL_SUCCESS);
+  CHECK(read_back(a + 16, 1)[0] == 5);
+  CHECK(aclrtValueWrite(a + 24, 5, 0, stream) == ACL_ERROR_RT_PARAM_INVALID);
+  CHECK(contains(message(), "24 bytes into the allocation"));
+  CHECK(aclrtFree(a) == ACL_SUCCESS);
+  CHECK(aclrtValueWrite(a, 5, 0, stream) == ACL_ERROR_RT_PARAM_INVALID);
+  CHECK(contains(message(), "freed already"));
+  alignas(8) char host[8];
+  CHECK(aclrtValueWrite(host, 5, 0, stream) == ACL_ERROR_RT_PARAM_INVALID);
+  CHECK(contains(message(), "memory of the host"));
+  CHECK(aclrtSetDevice(1) == ACL_SUCCESS);
+  char* other = allocate(8);
+  CHECK(aclrtSetDevice(0) == ACL_SUCCESS);
+  CHECK(aclrtValueWrite(other, 5, 0, stream) == ACL_ERROR_RT_PARAM_INVALID);
+  CHECK(contains(message(), "aclrtDeviceEnablePeerAccess"));
+  CHECK(aclrtDeviceEnablePeerAccess(1, 0) == ACL_SUCCESS);
+  CHECK(aclrtValueWrite(other, 5, 0, stream) == ACL_SUCCESS && aclrtSynchronizeStream(stream) == ACL_SUCCESS);
+  CHECK(aclrtDeviceDisablePeerAccess(1) == ACL_SUCCESS && aclrtFree(other) == ACL_SUCCESS);
   CHECK(aclrtDestroyStream(stream) == ACL_SUCCESS);
 }
 
@@ -386,6 +413,7 @@ int main() {
   test_allocation();
   test_rules();
   test_copies();
+  test_use_by_streams();
   test_copies_of_two_dimensions();
   test_batches();
   test_free_waits();

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Builds what changed straight into .venv, without making a wheel: the short loop of development. Arguments go to pytest.
+usage() { echo "usage: bash ci/develop.sh [pytest arguments]"; }
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+case "${1:-}" in -h | --help) usage; exit 0 ;; esac
+
+find_python
+BUILD_ENV=$ROOT/build/env-$PYTHON_VERSION RUN_ENV=$ROOT/.venv
+BUILD_DIR=$(ls -d "$ROOT"/build/cp"${PYTHON_VERSION/./}"-* 2>/dev/null | head -n 1)
+if [ -z "$BUILD_DIR" ] || [ ! -x "$RUN_ENV/bin/python" ]; then
+  build_wheel
+  install_wheel
+else
+  cd "$ROOT"
+  PATH=$BUILD_ENV/bin:$PATH
+  cmake --build "$BUILD_DIR" >"$ROOT/build/develop.log" 2>&1 ||
+    { grep -E "error|Error" "$ROOT/build/develop.log" | head -n 30 >&2; fail "the build failed; all of its output is in build/develop.log"; }
+  site=$("$RUN_ENV/bin/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")
+  cmake --install "$BUILD_DIR" --prefix "$site" >>"$ROOT/build/develop.log"
+  cp -r torch_npu "$site/"
+fi
+cd "$ROOT"
+if [ $# -gt 0 ]; then TORCH_NPU_BUILD_DIR=$BUILD_DIR "$RUN_ENV/bin/pytest" -q "$@"; fi
