@@ -81,7 +81,7 @@ build_wheel() {
 # Sets RUN_ENV, with the wheel installed.
 install_wheel() {
   RUN_ENV=$ROOT/.venv
-  make_env "$RUN_ENV" numpy pyyaml tqdm scikit-learn pytest
+  make_env "$RUN_ENV" numpy pyyaml tqdm scikit-learn pytest expecttest
   say "installing the wheel into .venv"
   quiet_pip "$RUN_ENV" install --force-reinstall --no-deps "$WHEEL"
 }
