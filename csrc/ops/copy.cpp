@@ -18,6 +18,7 @@
 #include "ops/aclnn_table.h"
 #include "ops/common.h"
 #include "ops/factory.h"
+#include "ops/fallback_call.h"
 
 namespace torch_npu::ops {
 namespace {
@@ -29,7 +30,42 @@ constexpr size_t kStagedBytes = size_t{1} << 20;
 
 void synchronize_current_stream(c10::DeviceIndex device) { synchronize_stream(current_stream(device)); }
 
+// An integer type of the same size: copying within one dtype is copying bits.
+at::ScalarType bits_of(at::ScalarType dtype) {
+  switch (c10::elementSize(dtype)) {
+    case 1: return at::kByte;
+    case 2: return at::kShort;
+    case 4: return at::kInt;
+    default: return at::kLong;
+  }
+}
+
+bool copied_by_cann(at::ScalarType dtype) { return launch::dtype_documented(aclnn::aclnnInplaceCopy, 1, dtype); }
+bool cast_by_cann(at::ScalarType dtype) { return launch::dtype_documented(aclnn::aclnnCast, 0, dtype); }
+
+void device_copy(const at::Tensor& dst, const at::Tensor& src);
+
+// Types that aclnnInplaceCopy does not take (float8, complex32): bits within one dtype, aclnnCast between two, and the counted
+// CPU fallback where CANN has no conversion.
+[[gnu::cold]] void device_copy_of_rare_types(const at::Tensor& dst, const at::Tensor& src) {
+  const at::ScalarType to = dst.scalar_type(), from = src.scalar_type();
+  if (to == from) return device_copy(dst.view(bits_of(to)), src.view(bits_of(to)));
+  if (!cast_by_cann(to) || !cast_by_cann(from)) {
+    return device_copy(dst, fallback<at::Tensor(const at::Tensor&, const at::Tensor&, bool)>("aten::copy", "", dst, src, false));
+  }
+  const at::Tensor cast = dst.is_contiguous() ? dst : empty(dst.sizes(), to);
+  Launch l(aclnn::aclnnCast, "aten::copy_");
+  l.tensor(src);
+  l.integer(to);
+  l.tensor(cast);
+  l.submit();
+  if (!cast.is_same(dst)) device_copy(dst, cast);
+}
+
 void device_copy(const at::Tensor& dst, const at::Tensor& src) {
+  if (C10_UNLIKELY(!copied_by_cann(dst.scalar_type()) || !copied_by_cann(src.scalar_type()))) {
+    return device_copy_of_rare_types(dst, src);
+  }
   Launch l(aclnn::aclnnInplaceCopy, "aten::copy_");
   l.tensor(dst);
   l.tensor(src);
