@@ -13,6 +13,12 @@ if [ -z "$BUILD_DIR" ] || [ ! -x "$RUN_ENV/bin/python" ]; then
 else
   cd "$ROOT"
   PATH=$BUILD_ENV/bin:$PATH
+  # Under ccache GCC would read an old precompiled header while it makes the new one.
+  find "$BUILD_DIR" -name '*.gch' | while read -r pch; do
+    for header in $(ninja -C "$BUILD_DIR" -t deps "${pch#"$BUILD_DIR"/}" | grep -F "$ROOT/" | grep -vF "$ROOT/build/env"); do
+      if [ "$header" -nt "$pch" ]; then rm -f "$pch" && break; fi
+    done
+  done
   cmake --build "$BUILD_DIR" >"$ROOT/build/develop.log" 2>&1 ||
     { grep -E "error|Error" "$ROOT/build/develop.log" | head -n 30 >&2; fail "the build failed; all of its output is in build/develop.log"; }
   site=$("$RUN_ENV/bin/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")
