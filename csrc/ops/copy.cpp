@@ -182,14 +182,14 @@ at::Tensor copy_from(const at::Tensor& src, const at::Tensor& dst, bool non_bloc
   if (src.is_conj() || dst.is_conj()) {
     const bool flip = src.is_conj() != dst.is_conj();
     const at::Tensor plain = dst.is_conj() ? dst.conj() : dst;
-    plain.copy_(src.is_conj() ? src.conj() : src, non_blocking);
+    plain.copy_(src.is_conj() ? src.conj() : src, non_blocking && !(flip && dst.is_cpu()));
     if (flip) plain.conj_physical_();
     return dst;
   }
   if (src.is_neg() || dst.is_neg()) {
     const bool flip = src.is_neg() != dst.is_neg();
     const at::Tensor plain = dst.is_neg() ? dst._neg_view() : dst;
-    plain.copy_(src.is_neg() ? src._neg_view() : src, non_blocking);
+    plain.copy_(src.is_neg() ? src._neg_view() : src, non_blocking && !(flip && dst.is_cpu()));
     if (flip) plain.neg_();
     return dst;
   }
@@ -236,5 +236,9 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_copy_from_and_resize", TORCH_FN(copy_from_and_resize));
   m.impl("_local_scalar_dense", TORCH_FN(local_scalar_dense));
 }
+
+// torch's fallbacks for these keys would clone the source, which is a copy again, without end.
+TORCH_LIBRARY_IMPL(aten, Conjugate, m) { m.impl("_copy_from", torch::CppFunction::makeFallthrough()); }
+TORCH_LIBRARY_IMPL(aten, Negative, m) { m.impl("_copy_from", torch::CppFunction::makeFallthrough()); }
 
 }  // namespace torch_npu::ops
