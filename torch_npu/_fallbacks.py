@@ -11,6 +11,7 @@ class Fallback(NamedTuple):
     operator: str  #: with overload, for example ``aten::median.dim``
     calls: int
     bytes: int  #: of npu tensors copied to the CPU for it
+    reason: str  #: what the npu kernel refused the first time, empty where there is no kernel
 
 
 class _Table(list):
@@ -27,7 +28,7 @@ class _Table(list):
 def fallbacks():
     """The operators that ran on the CPU in this process for lack of an npu kernel, most calls first.
 
-    A list of :class:`Fallback` (operator, calls, bytes) that prints as a table. ``TORCH_NPU_FALLBACK`` says what a fallback
+    A list of :class:`Fallback` (operator, calls, bytes, reason) that prints as a table. ``TORCH_NPU_FALLBACK`` says what a fallback
     does: ``warn`` (once per operator, the default), ``silent``, or ``error``.
     """
     if not _library.loaded():

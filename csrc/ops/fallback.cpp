@@ -39,6 +39,7 @@ thread_local std::string next_reason;
 struct Counts {
   uint64_t calls = 0;
   uint64_t bytes = 0;
+  std::string reason;
 };
 
 std::mutex counts_mutex;
@@ -113,10 +114,11 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::string name = c10::toString(op.operator_name());
   const auto arguments = torch::jit::last(*stack, schema.arguments().size());
   // A kernel that exists hands over what it cannot do, which so far is dtypes.
-  std::string lack = "has no npu kernel";
+  std::string lack = "has no npu kernel", reason;
   if (op.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1)) {
-    const std::string reason = std::exchange(next_reason, {});
+    reason = std::exchange(next_reason, {});
     lack += reason.empty() ? " for these dtypes" : " for these dtypes (" + reason + ")";
+    if (reason.empty()) reason = "these arguments";
   }
 
   TORCH_CHECK_NOT_IMPLEMENTED(!is_view(schema), name, " ", lack, " and cannot run on the CPU instead: it returns a view of its "
@@ -140,6 +142,7 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     std::lock_guard lock(counts_mutex);
     Counts& c = counts[name];
     first = c.calls++ == 0;
+    if (first) c.reason = reason;
     c.bytes += bytes;
   }
   if (first && mode() == Mode::Warn) {
@@ -158,7 +161,7 @@ std::vector<FallbackCount> fallback_counts() {
   std::vector<FallbackCount> result;
   {
     std::lock_guard lock(counts_mutex);
-    for (const auto& [op, c] : counts) result.push_back({op, c.calls, c.bytes});
+    for (const auto& [op, c] : counts) result.push_back({op, c.calls, c.bytes, c.reason});
   }
   std::sort(result.begin(), result.end(), [](const FallbackCount& a, const FallbackCount& b) {
     return a.calls != b.calls ? a.calls > b.calls : a.op < b.op;

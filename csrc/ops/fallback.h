@@ -28,6 +28,7 @@ struct FallbackCount {
   std::string op;   // "aten::median"; with overload name "aten::median.dim"
   uint64_t calls;
   uint64_t bytes;   // of npu tensors among the arguments, that is what was copied to the CPU
+  std::string reason;  // what the npu kernel refused the first time; empty where there is no kernel
 };
 
 // All operators that fell back in this process, most calls first.

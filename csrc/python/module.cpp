@@ -202,8 +202,8 @@ void warn(const std::string& text) {
 void bind_fallbacks(py::module_& m) {
   ops::set_fallback_warner(&warn);
   m.def("fallbacks", [] {
-    std::vector<std::tuple<std::string, uint64_t, uint64_t>> rows;
-    for (ops::FallbackCount& f : ops::fallback_counts()) rows.emplace_back(std::move(f.op), f.calls, f.bytes);
+    std::vector<std::tuple<std::string, uint64_t, uint64_t, std::string>> rows;
+    for (ops::FallbackCount& f : ops::fallback_counts()) rows.emplace_back(std::move(f.op), f.calls, f.bytes, std::move(f.reason));
     return rows;
   });
   m.def("reset_fallbacks", &ops::reset_fallback_counts);

@@ -1,11 +1,15 @@
 """Run PyTorch's operator database on npu and hold the outcomes against the lists under version control.
 
-    python -m tests.opinfo run [--kinds forward backward ...] [--select REGEX] [--micro] [--jobs 2]
+    python -m tests.opinfo run [--kinds forward backward ...] [--select REGEX] [--micro] [--jobs 2] [--slow 20]
     python -m tests.opinfo run ... --update       # write the lists anew
     python -m tests.opinfo report                 # totals by outcome and dtype, from the lists
 
-A list (``outcomes/<kind>.csv``) holds every case that is not ``native``: name, dtype, outcome, detail. A case with another
-outcome than its list says fails the run, also one that has become better: the list is then stale.
+A list (``outcomes/<kind>.csv``) holds every case that is not ``native``: name, dtype, outcome, the reason, and what was
+observed. The reason of a ``fallback`` is the operators that have no npu kernel or refused the dtype. The reason of a ``fail`` or
+``unsupported`` is a sentence from ``explanations.csv`` (kind, name and dtype as regular expressions); without one the run fails.
+
+A run fails on an outcome other than its list says, also on one that has become better, on an entry without a case, and on an
+explanation that explains nothing.
 """
 import argparse
 import collections
@@ -15,14 +19,23 @@ import queue
 import re
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 import zlib
 from pathlib import Path
 
-OUTCOMES = Path(__file__).resolve().parent / "outcomes"
-CASE_SECONDS = 120
+HERE = Path(__file__).resolve().parent
+OUTCOMES = HERE / "outcomes"
+EXPLANATIONS = HERE / "explanations.csv"
+COLUMNS = ["name", "dtype", "outcome", "reason", "observed"]
+EXPLAINED = ("fail", "unsupported")
+CASE_SECONDS = 240
 #: every n-th case is in the micro subset, chosen by a hash of the name so that it is stable
 MICRO = 12
+
+
+# ---- running ----------------------------------------------------------------------------------------------------------
 
 
 def worker():
@@ -42,15 +55,22 @@ class Worker:
 
     def __init__(self):
         self.process = None
+        self.errors = tempfile.TemporaryFile("w+", errors="replace")
 
     def start(self):
         self.process = subprocess.Popen([sys.executable, "-m", "tests.opinfo", "worker"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                                        stdout=subprocess.PIPE, stderr=self.errors, text=True)
 
     def run(self, case):
         if self.process is None:
             self.start()
-        timer = threading.Timer(CASE_SECONDS, self.process.kill)
+        late = threading.Event()
+
+        def kill():
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(CASE_SECONDS, kill)
         timer.start()
         try:
             self.process.stdin.write(json.dumps(case) + "\n")
@@ -61,15 +81,22 @@ class Worker:
         except BrokenPipeError:
             pass
         finally:
-            alive = timer.is_alive()
             timer.cancel()
         code = self.process.wait()
         self.process = None
-        return ["fail", f"crash: exit {code}" if alive else f"hang: more than {CASE_SECONDS} s"]
+        if late.is_set():
+            return ["fail", f"hang: more than {CASE_SECONDS} s"]
+        return ["fail", f"crash: exit {code} {self.last_words()}".strip()]
+
+    def last_words(self):
+        self.errors.seek(0)
+        lines = [line.strip() for line in self.errors if "what():" in line or "Error" in line]
+        return lines[-1][:200] if lines else ""
 
 
 def run_all(cases, jobs, progress):
-    pending, results = queue.Queue(), {}
+    """{case: (outcome, observed)} and {case: seconds}."""
+    pending, results, seconds = queue.Queue(), {}, {}
     for case in cases:
         pending.put(case)
 
@@ -80,33 +107,68 @@ def run_all(cases, jobs, progress):
                 case = pending.get_nowait()
             except queue.Empty:
                 break
+            start = time.monotonic()
             results[case] = tuple(w.run(case))
+            seconds[case] = time.monotonic() - start
             progress(len(results), len(cases))
         if w.process is not None:
             w.process.stdin.close()
+            w.process.wait()
 
     threads = [threading.Thread(target=serve) for _ in range(jobs)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    return results
+    return results, seconds
+
+
+# ---- lists ------------------------------------------------------------------------------------------------------------
+
+
+class Explanations:
+    """The sentences for what cannot pass: the first row whose three expressions match a case explains it."""
+
+    def __init__(self, path=EXPLANATIONS):
+        self.rows = []
+        if path.exists():
+            with open(path, newline="") as f:
+                self.rows = [(r, [re.compile(r[c]) for c in ("kind", "name", "dtype")]) for r in csv.DictReader(f)]
+        self.used = set()
+
+    def find(self, *case):
+        for i, (row, patterns) in enumerate(self.rows):
+            if all(p.fullmatch(v) for p, v in zip(patterns, case)):
+                self.used.add(i)
+                return row["reason"]
+        return None
+
+    def unused(self):
+        return [row for i, (row, _) in enumerate(self.rows) if i not in self.used]
 
 
 def load(kind):
+    """{(name, dtype): (outcome, reason, observed)} of what is not native, or None where nothing is recorded yet."""
     path = OUTCOMES / f"{kind}.csv"
     if not path.exists():
-        return {}
+        return None
     with open(path, newline="") as f:
-        return {(r["name"], r["dtype"]): (r["outcome"], r["detail"]) for r in csv.DictReader(f)}
+        return {(r["name"], r["dtype"]): (r["outcome"], r["reason"], r["observed"]) for r in csv.DictReader(f)}
 
 
 def save(kind, outcomes):
     OUTCOMES.mkdir(exist_ok=True)
     with open(OUTCOMES / f"{kind}.csv", "w", newline="") as f:
         out = csv.writer(f, lineterminator="\n")
-        out.writerow(["name", "dtype", "outcome", "detail"])
+        out.writerow(COLUMNS)
         out.writerows([n, d, *o] for (n, d), o in sorted(outcomes.items()) if o[0] != "native")
+
+
+def entry(explanations, case, outcome, observed):
+    """What the list says of an outcome."""
+    if outcome in EXPLAINED:
+        return outcome, explanations.find(*case) or "", observed
+    return outcome, observed, ""
 
 
 def select(args):
@@ -114,42 +176,79 @@ def select(args):
 
     wanted = re.compile(args.select)
     chosen = [(kind, name, dtype) for kind in args.kinds for name, dtype in engine.cases(kind) if wanted.search(name)]
+    if args.dtype:
+        chosen = [c for c in chosen if c[2] in args.dtype]
     if args.micro:
         chosen = [c for c in chosen if zlib.crc32("/".join(c).encode()) % MICRO == 0]
     return chosen
 
 
+def stale(explanations):
+    """Complaints about the lists themselves: entries without a case or reason, explanations that explain nothing."""
+    from tests.opinfo import engine
+
+    complaints = []
+    recorded = True
+    for kind in engine.KINDS:
+        listed = load(kind)
+        if listed is None:
+            recorded = False
+            continue
+        existing = set(engine.cases(kind))
+        for (name, dtype), (outcome, reason, observed) in sorted(listed.items()):
+            if (name, dtype) not in existing:
+                complaints.append(f"{kind} {name} {dtype}: listed, but there is no such case")
+            elif outcome in EXPLAINED:
+                current = explanations.find(kind, name, dtype)
+                if current is None:
+                    complaints.append(f"{kind} {name} {dtype}: {outcome} without an explanation: {observed}")
+                elif current != reason:
+                    complaints.append(f"{kind} {name} {dtype}: the list's reason is not the explanation's; record it anew")
+    if recorded:
+        complaints += [f"explains nothing: {row['kind']},{row['name']},{row['dtype']},{row['reason']}"
+                       for row in explanations.unused()]
+    return complaints
+
+
 def command_run(args):
     cases = select(args)
+    start = time.monotonic()
 
     def progress(done, total):
         if done % 200 == 0 or done == total:
-            print(f"  {done}/{total}", flush=True)
+            print(f"  {done}/{total}  {time.monotonic() - start:.0f} s", flush=True)
 
-    results = run_all(cases, args.jobs, progress)
+    results, seconds = run_all(cases, args.jobs, progress)
+    explanations = Explanations()
     passed = failed = 0
     for kind in args.kinds:
-        listed = load(kind)
-        for (k, name, dtype), outcome in sorted(results.items()):
+        listed = load(kind) or {}
+        for (k, name, dtype), (outcome, observed) in sorted(results.items()):
             if k != kind:
                 continue
-            expected = listed.get((name, dtype), ("native", ""))
+            expected = listed.get((name, dtype), ("native", "", ""))[0]
             # Of a fallback or a failure the detail may vary with the samples drawn; what counts is the outcome.
-            if outcome[0] == expected[0]:
-                passed += 1
-                continue
-            if args.update:
+            if outcome == expected or args.update:
                 passed += 1
             else:
                 failed += 1
-                better = "stale entry, it is better now" if outcome[0] == "native" else "regression"
-                print(f"{kind} {name} {dtype}: {outcome[0]} instead of {expected[0]} ({better}): {outcome[1]}")
+                rank = ("fail", "unsupported", "fallback", "native")
+                change = "stale entry, it is better now" if rank.index(outcome) > rank.index(expected) else "regression"
+                print(f"{kind} {name} {dtype}: {outcome} instead of {expected} ({change}): {observed}")
+            if args.update:
+                listed[name, dtype] = entry(explanations, (kind, name, dtype), outcome, observed)
         if args.update:
-            listed.update({(n, d): o for (k, n, d), o in results.items() if k == kind})
             save(kind, listed)
+    if args.output:
+        with open(args.output, "w") as f:
+            f.writelines(f"{k} {n} {d} {o} {text}\n" for (k, n, d), (o, text) in sorted(results.items()) if o != "native")
+    for case, s in sorted(seconds.items(), key=lambda item: -item[1])[:args.slow]:
+        print(f"{s:8.2f} s  {' '.join(case)}")
+    complaints = stale(explanations)
+    print("\n".join(complaints), end="\n" if complaints else "")
     print_totals(results)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    print(f"{passed} passed, {failed} failed, {len(complaints)} complaints about the lists, {time.monotonic() - start:.0f} s")
+    return 1 if failed or complaints else 0
 
 
 def print_totals(results):
@@ -160,39 +259,57 @@ def print_totals(results):
         print(f"{kind:<10} {sum(counts.values()):>6}  " + "  ".join(f"{o} {n}" for o, n in sorted(counts.items())))
 
 
+def share(part, whole):
+    return f"{part} of {whole} ({100 * part / whole:.1f} %)" if whole else "none"
+
+
 def command_report(args):
     from tests.opinfo import engine
 
+    summary = []
     for kind in engine.KINDS:
         listed = load(kind)
+        if listed is None:
+            print(f"\n{kind:<12}nothing recorded")
+            continue
         by_dtype = collections.defaultdict(collections.Counter)
         for name, dtype in engine.cases(kind):
-            outcome = listed.get((name, dtype), ("native", ""))[0]
-            by_dtype[dtype][outcome] += 1
-            by_dtype["all"][outcome] += 1
-        columns = ("native", "fallback", "unsupported", "fail")
-        print(f"\n{kind:<12}{'cases':>7}" + "".join(f"{c:>13}" for c in columns))
+            outcome, reason, observed = listed.get((name, dtype), ("native", "", ""))
+            documented = not engine.undocumented(reason + observed)
+            for key in (dtype, "all"):
+                by_dtype[key][outcome] += 1
+                by_dtype[key]["documented"] += documented
+        columns = ("native", "fallback", "unsupported", "fail", "documented")
+        print(f"\n{kind:<16}{'cases':>7}" + "".join(f"{c:>13}" for c in columns))
         for dtype, counts in sorted(by_dtype.items()):
-            print(f"{dtype:<12}{sum(counts.values()):>7}" + "".join(f"{counts[c]:>13}" for c in columns))
+            cases = sum(counts[c] for c in columns[:4])
+            print(f"{dtype:<16}{cases:>7}" + "".join(f"{counts[c]:>13}" for c in columns))
+        total = by_dtype["all"]
+        cases = sum(total[c] for c in columns[:4])
+        summary.append(f"{kind:<10} pass {share(total['native'] + total['fallback'], cases)}; "
+                       f"of the pairs whose dtype CANN documents, native {share(total['native'], total['documented'])}")
+    print("\n" + "\n".join(summary))
     return 0
 
 
 def main():
+    from tests.opinfo import engine
+
     parser = argparse.ArgumentParser(prog="python -m tests.opinfo", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run")
-    run.add_argument("--kinds", nargs="+", default=["forward", "backward", "reference", "module", "optimizer"])
+    run.add_argument("--kinds", nargs="+", choices=engine.KINDS, default=list(engine.KINDS))
     run.add_argument("--select", default="", help="regular expression over names")
+    run.add_argument("--dtype", nargs="+", help="only these dtypes")
     run.add_argument("--micro", action="store_true", help=f"every {MICRO}th case")
     run.add_argument("--jobs", type=int, default=2)
-    run.add_argument("--update", action="store_true")
+    run.add_argument("--slow", type=int, default=0, metavar="N", help="print the N slowest cases")
+    run.add_argument("--output", help="write what is not native to this file")
+    run.add_argument("--update", action="store_true", help="write the lists anew")
     commands.add_parser("report")
-    commands.add_parser("worker")
     args = parser.parse_args()
-    if args.command == "worker":
-        return worker()
     return {"run": command_run, "report": command_report}[args.command](args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(worker() if sys.argv[1:] == ["worker"] else main())

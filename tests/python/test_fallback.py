@@ -49,7 +49,7 @@ def test_works_counts_and_warns_once():
         "fallback_test::scaled has no npu kernel and runs on the CPU, which copies its tensors there and back. Arguments: "
         "self=float32[2, 3], factor=3. Said once per operator; torch_npu.fallbacks() counts all, "
         "TORCH_NPU_FALLBACK=error|silent changes it."]
-    assert torch_npu.fallbacks() == [("fallback_test::scaled", 3, 3 * 24)]
+    assert torch_npu.fallbacks() == [("fallback_test::scaled", 3, 3 * 24, "")]
 
 
 def test_table():
