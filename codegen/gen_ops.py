@@ -267,18 +267,57 @@ class Generator:
                 make = f"Out<{meta_class}, {n}> meta({', '.join(outs)});"
                 returned = outs[0] if n == 1 else f"{signature(f).returns_type().cpp_type()}({', '.join(outs)})"
                 result = f"meta.finish();\n  return {returned};"
+            quick = self.alike_operands(g)
+            if quick:
+                operands = ", ".join(quick)
+                ask = f"{make} meta.meta({meta_args});"
+                make = f"static ResultDtypes results;\n  const AlikeOperands operands({operands});\n  "
+                if kind == SchemaKind.functional:
+                    make += (f"at::Tensor {outs[0]}_ = operands.output(results);\n  if (C10_UNLIKELY(!{outs[0]}_.defined())) {{\n    {ask}\n"
+                             f"    {outs[0]}_ = meta.take();\n    operands.learn(results, {outs[0]}_);\n  }}\n  ")
+                    result = f"return {outs[0]}_;"
+                else:
+                    given = "self" if kind == SchemaKind.inplace else outs[0]
+                    make += (f"if (C10_UNLIKELY(!operands.fit(results, {given}, {operands}))) {{\n    {ask}\n    operands.learn(results, {given});\n  }}\n  "
+                             f"[[maybe_unused]] const at::Tensor& {outs[0]}_ = {given};\n  ")
+                    result = f"return {given};"
+            else:
+                make += f"\n  meta.meta({meta_args});\n  " + "".join(
+                    f"[[maybe_unused]] const at::Tensor& {o}_ = meta.maybe_get_output({i});\n  " for i, o in enumerate(outs))
             calls = row.aclnn
             if kind == SchemaKind.inplace and row.inplace == "auto" and len(calls) == 1:
                 twin = calls[0].without_output(outs[0])
                 calls = [twin] if twin else calls
             # In the row an output is called by its schema name; the meta object owns the tensor it stands for.
-            shadow = "".join(f"[[maybe_unused]] const at::Tensor& {o}_ = meta.maybe_get_output({i});\n  " for i, o in enumerate(outs))
             body = self.launches(row, op, calls)
             for o in outs:
                 body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
-            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names)}{make}\n  meta.meta({meta_args});\n  {shadow}"
+            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names)}{make}"
                         f"{row.prepare}\n  {body}\n  {result}\n}}\n")
         return code, [f'#include <ATen/ops/{g.functional.root_name}_meta.h>'], self.registrations(g)
+
+    #: Elementwise operators whose result has the same shape and dtype whatever the (real) numbers are that they are given.
+    ANY_NUMBERS = {
+        "add.Tensor", "addcdiv", "addcmul", "clamp", "clamp_max", "clamp_min", "elu", "eq.Scalar", "ge.Scalar", "gt.Scalar",
+        "hardshrink", "le.Scalar", "leaky_relu", "lerp.Scalar", "lt.Scalar", "ne.Scalar", "pow.Tensor_Scalar", "softplus",
+        "softplus_backward", "sub.Tensor", "threshold", "threshold_backward",
+    }
+    #: What gelu takes besides its operands does not matter either.
+    ANY_TEXT = {"gelu", "gelu_backward"}
+
+    def alike_operands(self, g):
+        """Names of the operands of an elementwise operator, if its result's shape and dtype depend on nothing but those of the
+        tensors among them: see AlikeOperands in structured.h."""
+        if g.out.structured_inherits != "TensorIteratorBase" or len(g.out.func.arguments.out) != 1:
+            return []
+        name = str(g.functional.func.name)
+        operands = []
+        for a in g.functional.func.arguments.flat_all:
+            if str(a.type) == "Tensor" or (str(a.type) in ("Scalar", "Scalar?") and name in self.ANY_NUMBERS):
+                operands.append(a.name)
+            elif not (str(a.type) == "str" and name in self.ANY_TEXT):
+                return []
+        return operands
 
     def registrations(self, g):
         return [f for f in g.functions()

@@ -5,6 +5,7 @@
 #include <ATen/TensorMeta.h>
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <tuple>
 #include <type_traits>
@@ -15,6 +16,89 @@ namespace torch_npu::ops {
 
 void resize_given_output(const at::Tensor& out, at::IntArrayRef sizes, at::IntArrayRef strides, const at::TensorOptions& options);
 void check_in_place(const at::Tensor& self, at::IntArrayRef sizes, const at::TensorOptions& options);
+
+// Elementwise operators mostly see operands that are all alike: floating point, contiguous, of one dtype and shape, real
+// numbers aside. Their result then has that shape, and a dtype that depends on theirs alone. So the meta function, which builds
+// a TensorIterator, is asked once per dtype, and its answer is kept in the kernel's ResultDtypes.
+class ResultDtypes {
+ public:
+  constexpr ResultDtypes() = default;
+  std::optional<at::ScalarType> of(at::ScalarType operands) const {
+    const int8_t known = known_[static_cast<size_t>(operands)].load(std::memory_order_relaxed);
+    return known == 0 ? std::nullopt : std::optional(static_cast<at::ScalarType>(known - 1));
+  }
+  void learn(at::ScalarType operands, at::ScalarType result) {
+    known_[static_cast<size_t>(operands)].store(static_cast<int8_t>(static_cast<int8_t>(result) + 1), std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<std::atomic<int8_t>, static_cast<size_t>(at::ScalarType::NumOptions)> known_{};
+};
+
+class AlikeOperands {
+ public:
+  template <class... T>
+  explicit AlikeOperands(const T&... operands) {
+    (visit(operands), ...);
+    if (like_ != nullptr && !at::isFloatingType(dtype())) alike_ = false;
+    alike_ = alike_ && like_ != nullptr;
+  }
+
+  // A new tensor for the result, or an undefined one if the meta function has to be asked.
+  at::Tensor output(const ResultDtypes& results) const {
+    if (!alike_) return {};
+    const auto result = results.of(dtype());
+    return result.has_value() ? empty(like_->sizes(), *result) : at::Tensor();
+  }
+
+  // Whether `out`, given by the caller, takes the result as it is. `operands` are those of the constructor.
+  template <class... T>
+  bool fit(const ResultDtypes& results, const at::Tensor& out, const T&... operands) const {
+    if (!alike_) return false;
+    const at::TensorImpl* impl = out.unsafeGetTensorImpl();
+    return results.of(dtype()) == c10::typeMetaToScalarType(impl->dtype()) && impl->device() == like_->device() &&
+           impl->is_contiguous() && impl->sizes() == like_->sizes() && (apart(impl, operands) && ...);
+  }
+
+  void learn(ResultDtypes& results, const at::Tensor& out) const {
+    if (alike_) results.learn(dtype(), out.scalar_type());
+  }
+
+ private:
+  at::ScalarType dtype() const { return c10::typeMetaToScalarType(like_->dtype()); }
+
+  void visit(const at::Tensor& t) {
+    const at::TensorImpl* impl = t.unsafeGetTensorImpl();
+    if (C10_LIKELY(t.is_privateuseone())) {
+      if (like_ == nullptr) like_ = impl;
+      else if (impl->dtype() != like_->dtype() || impl->sizes() != like_->sizes()) alike_ = false;
+      if (!impl->is_contiguous()) alike_ = false;
+    } else if (!t.defined() || !impl->is_wrapped_number() ||
+               (impl->dtype() != caffe2::TypeMeta::Make<int64_t>() && impl->dtype() != caffe2::TypeMeta::Make<double>())) {
+      alike_ = false;
+    }
+  }
+
+  void visit(const at::Scalar& number) {
+    if (!number.isFloatingPoint() && !number.isIntegral(/*includeBool=*/false)) alike_ = false;
+  }
+  void visit(const std::optional<at::Scalar>& number) {
+    if (number.has_value()) visit(*number);
+    else alike_ = false;
+  }
+
+  // The same tensor is fine; another one on the same storage may overlap, which the meta function checks.
+  static bool apart(const at::TensorImpl* out, const at::Tensor& operand) {
+    const at::TensorImpl* impl = operand.unsafeGetTensorImpl();
+    return impl == out || impl->unsafe_storage().unsafeGetStorageImpl() != out->unsafe_storage().unsafeGetStorageImpl();
+  }
+
+  template <class Number>
+  static bool apart(const at::TensorImpl*, const Number&) { return true; }
+
+  const at::TensorImpl* like_ = nullptr;
+  bool alike_ = true;
+};
 
 // The TensorIterator's own bookkeeping, common to the three kinds of output.
 template <class Meta>
