@@ -1,7 +1,8 @@
-# ccache, where it is installed. It takes precompiled headers only with the launcher's settings and GCC's -fpch-preprocess.
+# ccache, where it is installed. It takes precompiled headers only with these settings and GCC's -fpch-preprocess.
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  set(CCACHE_LAUNCHER sh ${CMAKE_CURRENT_LIST_DIR}/ccache_launcher.sh ${CCACHE_PROGRAM})
+  set(CCACHE_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_LAUNCHER})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_LAUNCHER})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
