@@ -18,6 +18,9 @@ A row names an ATen function (``base.overload``, the functional spelling where t
       aclnn: aclnnLayerNorm(...)
     silu_backward:
       compose: return at::mul(...);             # a C++ body built of other operators
+    convolution_overrideable:
+      aclnn: aclnnConvolution(...)
+      undocumented: return fallback<...>(...);  # for other dtypes, where ATen's CPU has no function of the same name
 
 Functional, in-place and ``out=`` variants all come from the one row. See docs/adding_an_operator.md.
 """
@@ -146,10 +149,11 @@ class Row:
     compose: str = ""
     inplace: str = "auto"
     returns: str = ""
+    undocumented: str = ""
     source: str = ""
 
 
-KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "inplace", "returns"}
+KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "inplace", "returns", "undocumented"}
 
 
 def load_rows(directory=OPS):
@@ -180,6 +184,7 @@ def load_rows(directory=OPS):
                     {k: Call.parse(v) for k, v in spec.get("cpu_scalar", {}).items()},
                     {k: Call.parse(v) for k, v in spec.get("instead", {}).items()}, spec.get("outputs", {}),
                     spec.get("prepare", ""), spec.get("compose", ""), spec.get("inplace", "auto"), spec.get("returns", ""),
+                    spec.get("undocumented", ""),
                     path.name))
             except RowError as e:
                 raise RowError(f"{where}: {e}") from None
@@ -234,6 +239,8 @@ class Generator:
         sig = signature(f)
         types = ", ".join(a.type for a in sig.arguments())
         overload = f.func.name.overload_name
+        if row.undocumented:
+            return f"{scope}if (C10_UNLIKELY(!({' && '.join(tests)})))\n    {row.undocumented}\n  "
         return (f"{scope}if (C10_UNLIKELY(!({' && '.join(tests)})))\n    return fallback<{sig.returns_type().cpp_type()}"
                 f"({types})>(\"aten::{f.func.name.name}\", \"{overload}\"{''.join(', ' + n for n in names)});\n  ")
 

@@ -47,9 +47,9 @@ void Launch::host_scalar(const at::Tensor& t) {
               t.device(), "; move it first, for example with .npu()");
   at::ScalarType dtype = t.scalar_type();
   if (t.unsafeGetTensorImpl()->is_wrapped_number() && dtype == at::kDouble && !has_double_) dtype = at::kFloat;
-  const at::Tensor device = at::empty({}, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
+  at::Tensor device = at::empty({}, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
   device.fill_(t.item());
-  append_tensor(*device.unsafeGetTensorImpl());
+  tensor(std::move(device));
 }
 
 void Launch::tensor(const std::optional<at::Tensor>& t) {
