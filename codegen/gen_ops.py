@@ -22,6 +22,8 @@ A row names an ATen function (``base.overload``, the functional spelling where t
       aclnn: aclnnConvolution(...)
       undocumented: return fallback<...>(...);  # for other dtypes, where ATen's CPU has no function of the same name
 
+``include: [ops/x.h]`` in a table gives its expressions a header of their own.
+
 Functional, in-place and ``out=`` variants all come from the one row. See docs/adding_an_operator.md.
 """
 import argparse
@@ -161,6 +163,8 @@ def load_rows(directory=OPS):
     seen = {}
     for path in sorted(directory.glob("*.yaml")):
         for name, spec in (yaml.safe_load(path.read_text()) or {}).items():
+            if name == "include":
+                continue
             where = f"{path.name}: {name}"
             if name in seen:
                 raise RowError(f"{where}: already in {seen[name]}")
@@ -464,8 +468,9 @@ class Generator:
         source += ["}  // namespace torch_npu::aclnn", ""]
         return "\n".join(header), "\n".join(source)
 
-    def unit(self, rows):
-        includes, code, registrations = set(), [], []
+    def unit(self, rows, family):
+        table = yaml.safe_load((OPS / f"{family}.yaml").read_text()) or {}
+        includes, code, registrations = {f'#include "{h}"' for h in table.get("include", [])}, [], []
         for row in rows:
             try:
                 c, inc, functions = self.row(row)
@@ -517,7 +522,7 @@ def generate(out, units):
         units[Path(row.source).stem].append(row)
     out.mkdir(parents=True, exist_ok=True)
     for name, members in units.items():
-        write(out / f"ops_{name}.cpp", generator.unit(members))
+        write(out / f"ops_{name}.cpp", generator.unit(members, name))
     for source in OPS.glob("*.cpp"):
         for name in re.findall(r"\baclnn::(aclnn\w+)", source.read_text()):
             generator.used[name] = abi_model.aclnn_ops()[name]

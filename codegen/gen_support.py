@@ -68,6 +68,7 @@ def rows_of(directory):
     rows = {}
     for path in sorted((ROOT / directory).glob("*.yaml")):
         rows.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    rows.pop("include", None)
     return rows
 
 

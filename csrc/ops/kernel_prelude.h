@@ -12,7 +12,6 @@
 #include "ops/common.h"
 #include "ops/expressions.h"
 #include "ops/fallback_call.h"
-#include "ops/nn_expressions.h"
 #include "ops/rules.h"
 #include "ops/structured.h"
 

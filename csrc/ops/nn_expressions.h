@@ -53,6 +53,12 @@ TwoTensors batch_norm_update(const at::Tensor& input, const OptionalTensor& runn
 TwoTensors weight_norm(const at::Tensor& v, const at::Tensor& g, int64_t dim);
 TwoTensors weight_norm_backward(const at::Tensor& grad, const at::Tensor& v, const at::Tensor& g, const at::Tensor& norms, int64_t dim);
 
+// ---- recurrent cells, composed (recurrent.cpp) ----------------------------------------------------------------------
+ThreeTensors lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& cx, const OptionalTensor& input_bias,
+                       const OptionalTensor& hidden_bias);
+ThreeTensors lstm_cell_backward(const OptionalTensor& grad_hy, const OptionalTensor& grad_cy, const at::Tensor& cx, const at::Tensor& cy,
+                                const at::Tensor& workspace, bool has_bias);
+
 // ---- losses ---------------------------------------------------------------------------------------------------------
 DimVector ctc_alpha_sizes(const at::Tensor& log_probs, const at::Tensor& targets, IntArrayRef input_lengths, IntArrayRef target_lengths,
                           int64_t blank);

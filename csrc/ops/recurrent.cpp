@@ -1,5 +1,6 @@
-// The cells that nn.LSTM and nn.GRU use on accelerators, composed of native operators. Hand-written: PyTorch has no CPU
-// kernels for them, and the workspaces are this backend's own. Formulas: documentation of nn.LSTMCell and nn.GRUCell.
+// The cells that nn.LSTM and nn.GRU use on accelerators, composed of native operators: the GRU's, and the LSTM's where CANN's own
+// (recurrent.yaml) does not take the dtype. Hand-written: PyTorch has no CPU kernels for them, and the workspaces are this
+// backend's own. Formulas: documentation of nn.LSTMCell and nn.GRUCell.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/rsub.h>
@@ -7,22 +8,21 @@
 #include <torch/library.h>
 
 #include "ops/common.h"
+#include "ops/nn_expressions.h"
 
 namespace torch_npu::ops {
 namespace {
 
-using Optional = std::optional<at::Tensor>;
-
-at::Tensor plus(const at::Tensor& gates, const Optional& bias) {
-  return bias.has_value() && bias->defined() ? gates.add(*bias) : gates;
-}
+at::Tensor plus(const at::Tensor& gates, const OptionalTensor& bias) { return given(bias) ? gates.add(*bias) : gates; }
 
 at::Tensor sigmoid_slope(const at::Tensor& y) { return y.mul(at::rsub(y, 1)); }
 at::Tensor tanh_slope(const at::Tensor& y) { return at::rsub(y.mul(y), 1); }
 
+}  // namespace
+
 // Workspace: the activated gates (input, forget, cell, output), side by side.
-std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& cx,
-                                                         const Optional& input_bias, const Optional& hidden_bias) {
+ThreeTensors lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& cx, const OptionalTensor& input_bias,
+                       const OptionalTensor& hidden_bias) {
   const DeviceScope scope(input_gates);
   const auto gates = plus(input_gates, input_bias).add(plus(hidden_gates, hidden_bias)).chunk(4, 1);
   const at::Tensor in = gates[0].sigmoid(), forget = gates[1].sigmoid(), cell = gates[2].tanh(), out = gates[3].sigmoid();
@@ -30,9 +30,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell(const at::Tensor& input
   return {out.mul(cy.tanh()), cy, at::cat({in, forget, cell, out}, 1)};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const Optional& grad_hy, const Optional& grad_cy, const at::Tensor& cx,
-                                                                  const at::Tensor& cy, const at::Tensor& workspace, bool has_bias) {
-  const bool has_hy = grad_hy.has_value() && grad_hy->defined(), has_cy = grad_cy.has_value() && grad_cy->defined();
+ThreeTensors lstm_cell_backward(const OptionalTensor& grad_hy, const OptionalTensor& grad_cy, const at::Tensor& cx, const at::Tensor& cy,
+                                const at::Tensor& workspace, bool has_bias) {
+  const bool has_hy = given(grad_hy), has_cy = given(grad_cy);
   if (!has_hy && !has_cy) return {};
   const DeviceScope scope(workspace);
   const auto gates = workspace.chunk(4, 1);
@@ -46,9 +46,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const Optional
   return {grad_gates, grad_c.mul(forget), has_bias ? grad_gates.sum(0) : at::Tensor()};
 }
 
+namespace {
+
 // Workspace: reset, update and new gate, hx, and the hidden part of the new gate, side by side.
 std::tuple<at::Tensor, at::Tensor> gru_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& hx,
-                                            const Optional& input_bias, const Optional& hidden_bias) {
+                                            const OptionalTensor& input_bias, const OptionalTensor& hidden_bias) {
   const DeviceScope scope(input_gates);
   const auto in = plus(input_gates, input_bias).chunk(3, 1);
   const auto hidden = plus(hidden_gates, hidden_bias).chunk(3, 1);
@@ -73,8 +75,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> gru_cell_
 }  // namespace
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
-  m.impl("_thnn_fused_lstm_cell", TORCH_FN(lstm_cell));
-  m.impl("_thnn_fused_lstm_cell_backward_impl", TORCH_FN(lstm_cell_backward));
   m.impl("_thnn_fused_gru_cell", TORCH_FN(gru_cell));
   m.impl("_thnn_fused_gru_cell_backward", TORCH_FN(gru_cell_backward));
 }
