@@ -211,9 +211,14 @@ class Generator:
 
     def pack(self, call, op):
         self.used[call.function.name] = call.function
-        lines = [f'Launch l(aclnn::{call.function.name}, "{op}");']
-        for p, argument in zip(call.function.parameters, call.arguments):
-            lines.append(f"l.{PACK[p.kind]}({argument});")
+        lines, packed = [], []
+        for i, (p, argument) in enumerate(zip(call.function.parameters, call.arguments)):
+            # Tensors made for one call live until it is submitted: the memory of one must not become that of the next.
+            if p.kind == "T" and "(" in argument:
+                lines.append(f"const auto made_{i} = {argument};")
+                argument = f"made_{i}"
+            packed.append(f"l.{PACK[p.kind]}({argument});")
+        lines += [f'Launch l(aclnn::{call.function.name}, "{op}");', *packed]
         return "{ " + " ".join(lines) + " l.submit(); }"
 
     def launches(self, row, op, calls=None):

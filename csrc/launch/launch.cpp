@@ -39,6 +39,9 @@ void Launch::tensor(const at::Tensor& t) {
   append_tensor(*t.unsafeGetTensorImpl());
 }
 
+// The device tensors of one call's host scalars, until it is submitted: the memory of one must not become that of the next.
+thread_local std::vector<at::Tensor> host_scalars;
+
 // A 0-dim CPU tensor among npu operands becomes a device tensor, filled ahead of this launch. A Python number is held in
 // float32 unless an operand is wider: it does not take part in type promotion.
 void Launch::host_scalar(const at::Tensor& t) {
@@ -48,8 +51,11 @@ void Launch::host_scalar(const at::Tensor& t) {
   at::ScalarType dtype = t.scalar_type();
   if (t.unsafeGetTensorImpl()->is_wrapped_number() && dtype == at::kDouble && !has_double_) dtype = at::kFloat;
   at::Tensor device = at::empty({}, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
-  device.fill_(t.item());
-  tensor(std::move(device));
+  auto others = std::move(host_scalars);
+  device.fill_(t.item());  // a launch of its own
+  append_tensor(*device.unsafeGetTensorImpl());
+  host_scalars = std::move(others);
+  host_scalars.push_back(std::move(device));
 }
 
 void Launch::tensor(const std::optional<at::Tensor>& t) {
@@ -134,6 +140,7 @@ void Launch::enqueue(ShapeReply* reply) {
                       static_cast<uint32_t>(addresses_.size()), static_cast<uint32_t>(key_.size())};
   push(device, op_, &run_record,
        {{&record, sizeof record}, {addresses_.data(), addresses_.size() * 8}, {key_.data(), key_.size() * 8}});
+  if (C10_UNLIKELY(!host_scalars.empty())) host_scalars.clear();
 }
 
 void Launch::submit() { enqueue(nullptr); }

@@ -5,8 +5,8 @@
 //     l.submit();
 //
 // Arguments follow the aclnn function's parameters in order. Everything is copied by value: tensors as address, dtype,
-// sizes, strides, offset and storage size. No reference to a tensor is kept after submit: memory of a tensor freed then can only
-// be reused by later work of the same stream, or after its recorded events (see memory/).
+// sizes, strides, offset and storage size. No reference to a tensor is kept: memory of a tensor freed meanwhile can only be
+// reused by later work of the same stream, or after its recorded events (see memory/).
 #pragma once
 
 #include <ATen/core/List.h>
@@ -32,10 +32,6 @@ class Launch {
   Launch(const Launch&) = delete;
 
   void tensor(const at::Tensor& t);
-  void tensor(at::Tensor&& temporary) {
-    tensor(static_cast<const at::Tensor&>(temporary));
-    temporaries_.push_back(std::move(temporary));
-  }
   void tensor(const std::optional<at::Tensor>& t);
   void tensors(at::TensorList list);
   void tensors(at::ITensorListRef list);
@@ -76,7 +72,6 @@ class Launch {
   bool has_double_ = false;
   c10::SmallVector<uint64_t, 96> key_;       // everything but addresses: equal keys may share an executor
   c10::SmallVector<void*, 12> addresses_;    // one per tensor in key_, in order
-  std::vector<at::Tensor> temporaries_;      // made for this call: until submit their memory is not free for another one
 };
 
 // Executor reuse, per device: hits, misses, entries.

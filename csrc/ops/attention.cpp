@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/SDPBackend.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/native/DispatchStub.h>
 #include <ATen/native/transformers/attention.h>
 #include <ATen/ops/bmm.h>
@@ -95,18 +96,14 @@ AttentionMask attention_mask(const at::Tensor& q, const at::Tensor& k, const Opt
   if (!given(attn_bias)) return m;
   at::Tensor bias = *attn_bias;
   while (bias.dim() < 4) bias = bias.unsqueeze(0);
-  const auto expanded = [&](const at::Tensor& t, bool whole_batch) {
-    return t.expand({whole_batch ? q.size(0) : t.size(0), t.size(1) == 1 && !whole_batch && t.scalar_type() == at::kBool ? 1 : q.size(1), targets, sources});
-  };
   if (bias.scalar_type() == at::kBool) {  // true: attend
     m.masked = bias.logical_not();
   } else {
     m.masked = bias.eq(-std::numeric_limits<double>::infinity());
-    const at::Tensor finite = bias.masked_fill(m.masked, 0);
-    m.bias = expanded(cast_to(finite, q.scalar_type()), /*whole_batch=*/finite.size(0) != 1);
+    m.bias = cast_to(bias.masked_fill(m.masked, 0), q.scalar_type()).expand({bias.size(0), q.size(1), targets, sources});
   }
-  // [1, 1, S, S], [B, 1, S, S] or [B, N, S, S]
-  m.masked = expanded(m.masked, /*whole_batch=*/m.masked.size(0) == 1 && m.masked.size(1) != 1);
+  const bool per_head = bias.size(1) != 1;  // CANN broadcasts over heads, or over batch and heads
+  m.masked = m.masked.expand({per_head ? q.size(0) : bias.size(0), bias.size(1), targets, sources});
   m.inner_precise = 2;
   return m;
 }
@@ -160,7 +157,7 @@ FusedAttention fused_attention(const at::Tensor& query, const at::Tensor& key, c
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_attention_backward(
     const at::Tensor& grad_out, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& attn_bias,
     std::array<bool, 4> mask, const at::Tensor& out, const at::Tensor& logsumexp, const at::Tensor& /*cum_seq_q*/,
-    const at::Tensor& /*cum_seq_k*/, const c10::SymInt& /*max_q*/, const c10::SymInt& /*max_k*/, double dropout_p, bool is_causal,
+    const at::Tensor& /*cum_seq_k*/, c10::SymInt /*max_q*/, c10::SymInt /*max_k*/, double dropout_p, bool is_causal,
     const at::Tensor& philox_seed, const at::Tensor& philox_offset, std::optional<double> scale) {
   if (!grad_out.defined()) return {};
   const DeviceScope scope(grad_out, query, key, value, attn_bias);

@@ -509,7 +509,8 @@ _, _g, (_gx,) = grads(lambda w: F.embedding(ints(7, 3, 4), w, padding_idx=2), _t
 case("aclnnEmbeddingDenseBackward", _g, ints(7, 3, 4), 7, 2, False, OUT, want=_gx)
 case("aclnnEmbeddingRenorm", Changed(_table), ints(7, 3), 1.0, 2.0, want=torch.embedding_renorm_(_table.clone(), ints(7, 3), 1.0, 2.0))
 _bag = torch.ops.aten._embedding_bag(_table, ints(7, 6), torch.tensor([0, 2]), False, 0, False, None, False, -1)
-case("aclnnEmbeddingBag", _table, ints(7, 6), torch.tensor([0, 2]), False, 0, False, None, False, -1, OUT, OUT, OUT, OUT, want=tuple(_bag))
+case("aclnnEmbeddingBag", _table, ints(7, 6), torch.tensor([0, 2]), False, 0, False, None, False, -1, OUT, OUT, OUT, OUT,
+     want=(_bag[0], torch.tensor([0, 0, 1, 1, 1, 1]), torch.tensor([2, 4]), torch.tensor([0, 0])))
 case("aclnnOneHot", ints(4, 5), 4, torch.tensor([1]), torch.tensor([0]), -1, OUT, want=F.one_hot(ints(4, 5), 4))
 
 # ---- shapes, fills --------------------------------------------------------------------------------------------------
@@ -676,3 +677,65 @@ _y, _kept = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask(make(9), 0.
 case("aclnnFakeQuantPerTensorAffineCachemask", make(9), torch.tensor([0.1]), torch.tensor([3], dtype=torch.int32), 1.0, -8, 7, OUT, OUT, want=(_y, _kept))
 _y, _kept = torch.ops.aten.fake_quantize_per_channel_affine_cachemask(make(3, 4), unit(3), torch.tensor([3, 0, 1], dtype=torch.int32), 0, -8, 7)
 case("aclnnFakeQuantPerChannelAffineCachemask", make(3, 4), unit(3), torch.tensor([3, 0, 1], dtype=torch.int32), 0, -8, 7, OUT, OUT, want=(_y, _kept))
+
+# ---- attention and recurrent cells ----------------------------------------------------------------------------------
+LIMITLESS = 2**31 - 1
+
+
+def attention(q, k, v, pse=None, masked=None, keep=None, scale=0.5, pse_type=1):
+    """Row maxima and sums (eight times over) and the result, heads first; `masked` and `keep` are bool."""
+    scores = (q @ k.mT + pse) * scale if pse is not None and pse_type == 1 else q @ k.mT * scale + (0 if pse is None else pse)
+    if masked is not None:
+        scores = scores.masked_fill(masked, -math.inf)
+    maximum = scores.amax(-1, keepdim=True)
+    total = (scores - maximum).exp().sum(-1, keepdim=True)
+    p = (scores - maximum).exp() / total
+    if keep is not None:
+        p = p * keep / 0.5
+    return maximum.expand(-1, -1, -1, 8).contiguous(), total.expand(-1, -1, -1, 8).contiguous(), p @ v
+
+
+def attention_case(name, q, k, v, pse=None, masked=None, keep=None, layout="BNSD", mask=None, sparse_mode=0, next_tokens=LIMITLESS, pse_type=1,
+                   arrange=lambda t: t):
+    """The forward case and its gradients. `mask` is the attenMask given, if it is not the one that has an effect."""
+    v2 = "V2" in name
+    k_all, v_all = (t.repeat_interleave(q.shape[1] // k.shape[1], 1) for t in (k, v))
+    maximum, total, out = attention(q, k_all, v_all, pse, masked, keep, pse_type=pse_type)
+    bits = None if keep is None else torch.cat([(keep.flatten().reshape(-1, 8) * 2 ** torch.arange(8)).sum(1).to(torch.uint8), torch.zeros(16, dtype=torch.uint8)])
+    mask = masked if mask is None else mask
+    tail = (0.5, 1.0 if keep is None else 0.5, LIMITLESS, next_tokens, q.shape[1], layout, 0, sparse_mode, *((pse_type,) if v2 else ()))
+    indices = (None,) * (3 if v2 else 1)
+    case(name, *map(arrange, (q, k, v)), pse, bits, None, mask, *indices, *tail, OUT, OUT, None, OUT, want=(maximum, total, arrange(out)))
+    _, g, (gq, gk, gv) = grads(lambda a, b, c: attention(a, *(t.repeat_interleave(a.shape[1] // t.shape[1], 1) for t in (b, c)), pse, masked, keep, pse_type=pse_type)[2], q, k, v)
+    case(name.replace("Score", "ScoreGrad"), *map(arrange, (q, k, v, g)), pse, bits, None, mask, maximum, total, None, arrange(out), *indices, *tail,
+         OUT, OUT, OUT, None, want=tuple(map(arrange, (gq, gk, gv))))
+
+
+_q, _k, _v = make(2, 4, 6, 8), make(2, 4, 4, 8, seed=2), make(2, 4, 4, 8, seed=3)
+_hide = ints(4, 2, 1, 6, 4) == 0
+_hide[..., 0] = False
+attention_case("aclnnFlashAttentionScore", _q, _k, _v)
+attention_case("aclnnFlashAttentionScore", _q, _k[:, :2], _v[:, :2], masked=_hide)
+attention_case("aclnnFlashAttentionScore", _q, _k, _v, pse=make(1, 4, 6, 4), keep=bools(2, 4, 6, 4))
+attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, pse=make(2, 4, 6, 4), masked=_hide, pse_type=0)
+attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, masked=torch.ones(6, 4, dtype=torch.bool).triu(1), next_tokens=0)
+attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, masked=torch.ones(6, 4, dtype=torch.bool).triu(1), mask=torch.ones(2048, 2048, dtype=torch.bool).triu(1), sparse_mode=2)
+attention_case("aclnnFlashAttentionScoreV2", _k, _q, _q, masked=torch.ones(4, 6, dtype=torch.bool).triu(3), mask=torch.ones(2048, 2048, dtype=torch.bool).triu(1), sparse_mode=3)
+attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="BSND", arrange=lambda t: t.transpose(1, 2).contiguous())
+attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="BSH", arrange=lambda t: t.transpose(1, 2).flatten(2).contiguous())
+attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="SBH", arrange=lambda t: t.permute(2, 0, 1, 3).flatten(2).contiguous())
+
+
+def lstm_cell(gates, c):
+    i, f, g, o = gates.chunk(4, 1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c, torch.cat([i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()], 1)
+
+
+_gates, _c, _b1, _b2 = make(3, 8), make(3, 2, seed=2), make(8, seed=3), make(8, seed=4)
+_h, _cy, _storage = lstm_cell(_gates + make(3, 8, seed=5) + _b1 + _b2, _c)
+case("aclnnThnnFusedLstmCell", _gates, make(3, 8, seed=5), _c, _b1, _b2, OUT, OUT, OUT, want=(_h, _cy, _storage))
+_leaves = (_gates.clone().requires_grad_(), _c.clone().requires_grad_())
+_h, _cy, _storage = lstm_cell(*_leaves)
+_gg, _gc = torch.autograd.grad((_h, _cy), _leaves, (make(3, 2, seed=6), make(3, 2, seed=7)))
+case("aclnnThnnFusedLstmCellBackward", make(3, 2, seed=6), make(3, 2, seed=7), _c, _cy.detach(), _storage.detach(), True, OUT, OUT, OUT, want=(_gg, _gc, _gg.sum(0)))

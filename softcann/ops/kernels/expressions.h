@@ -12,7 +12,6 @@
 #include <tuple>
 #include <vector>
 
-#include "softcann/ops/kernels/nn.h"
 #include "softcann/ops/kernels/types.h"
 
 namespace softcann::ops {

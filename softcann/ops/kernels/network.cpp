@@ -1,4 +1,4 @@
-#include "softcann/ops/kernels/nn.h"
+#include "softcann/ops/kernels/network.h"
 
 #include <ATen/ops/_embedding_bag.h>
 #include <ATen/ops/arange.h>
