@@ -42,6 +42,15 @@ at::Tensor convolve_transposed(const at::Tensor& input, const at::Tensor& weight
   return convolution(input, weight, kernel_size, bias, stride, padding, dilation, true, output_padding, 1);
 }
 
+void check_output_padding(IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation) {
+  const auto at = [](IntArrayRef v, size_t i) { return v.size() == 1 ? v[0] : v[i]; };
+  for (size_t i = 0; i < output_padding.size(); ++i) {
+    TORCH_CHECK(output_padding[i] < at(stride, i) || output_padding[i] < at(dilation, i),
+                "output padding must be smaller than either stride or dilation, but got output_padding: ", output_padding, " stride: ", stride,
+                " dilation: ", dilation);
+  }
+}
+
 DimVector conv_tbc_sizes(const at::Tensor& self, const at::Tensor& weight, const at::Tensor& bias, int64_t pad) {
   TORCH_CHECK(self.dim() == 3, "Input must have 3 dims: time, batch, in_channel");
   TORCH_CHECK(weight.dim() == 3, "Weight tensor must have 3 dims: kernel_width, in_channels, out_channels.");

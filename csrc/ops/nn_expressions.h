@@ -21,6 +21,7 @@ at::Tensor convolve(const at::Tensor& input, const at::Tensor& weight, IntArrayR
                     IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, int64_t groups = 1);
 at::Tensor convolve_transposed(const at::Tensor& input, const at::Tensor& weight, IntArrayRef kernel_size, const OptionalTensor& bias,
                                IntArrayRef stride, IntArrayRef padding, IntArrayRef output_padding, IntArrayRef dilation);
+void check_output_padding(IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation);
 DimVector conv_tbc_sizes(const at::Tensor& self, const at::Tensor& weight, const at::Tensor& bias, int64_t pad);
 
 // ---- pooling --------------------------------------------------------------------------------------------------------

@@ -402,7 +402,7 @@ def test_pieces_of_synchronised_batch_norm():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_rms_norm(dtype):
-    tolerance = {"atol": 5e-2, "rtol": 5e-2} if dtype == torch.bfloat16 else {"atol": 1e-5, "rtol": 1e-4}
+    tolerance = {"atol": 0.2, "rtol": 0.1} if dtype == torch.bfloat16 else {"atol": 1e-5, "rtol": 1e-4}
     compare(lambda x, w: F.rms_norm(x, (5,), w), randn(4, 3, 5, dtype=dtype), randn(5, seed=2, dtype=dtype), **tolerance)
     compare(lambda x: F.rms_norm(x, (3, 5), eps=1e-3), randn(4, 3, 5, dtype=dtype), **tolerance)
 
@@ -428,7 +428,7 @@ def test_multi_margin_loss(reduction, p):
     with native():
         compare(lambda x: F.multi_margin_loss(x, target.to(x.device), p, 0.7, weight.to(x.device), reduction=reduction), randn(3, 5))
         compare(lambda x: F.multi_margin_loss(x, target[1].to(x.device), p, reduction=reduction), randn(5))
-    with pytest.raises(RuntimeError, match="only p == 1 and p == 2"):
+    with pytest.raises(ValueError, match="only p == 1 and p == 2"):
         F.multi_margin_loss(randn(3, 5).npu(), target.npu(), 3)
     with pytest.raises(RuntimeError, match="inconsistent target size"):
         F.multi_margin_loss(randn(3, 5).npu(), target[:2].npu())

@@ -136,10 +136,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> embedding_bag(const a
   const int64_t n = offsets.size(0) - (include_last_offset ? 1 : 0);
   const at::Tensor begins = offsets.narrow(0, 0, n).contiguous();
   bags = at::searchsorted(begins, at::arange(indices.size(0), begins.options()), /*out_int32=*/false, /*right=*/true).sub(1).to(indices.scalar_type());
-  if (sizes.numel() != n) {
-    sizes = at::zeros({n}, indices.options());
-    sizes.index_add_(0, bags, (padding_idx < 0 ? at::zeros_like(indices).add(1) : indices.ne(padding_idx).to(indices.scalar_type())));
-  }
+  sizes = at::zeros({n}, indices.options());
+  sizes.index_add_(0, bags, indices.ne(padding_idx).to(indices.scalar_type()));  // no index is -1
   if (mode != 2 && maxima.numel() != n) maxima = at::zeros({n}, indices.options());
   return {out, bags, sizes, maxima};
 }

@@ -23,7 +23,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_attention_backw
                                                                                     const at::Tensor& maximum, const at::Tensor& sum,
                                                                                     const at::Tensor& out);
 
-// As at::_embedding_bag, with the bag of every index also where ATen's fast path leaves it out.
+// As at::_embedding_bag, with the bag of every index and the bags' sizes also where ATen's fast path leaves it out.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> embedding_bag(const at::Tensor& weight, const at::Tensor& indices,
                                                                          const at::Tensor& offsets, bool scale_grad_by_freq, int64_t mode,
                                                                          bool sparse, const at::Tensor& per_sample_weights,
