@@ -46,6 +46,7 @@ from torchgen.model import NativeFunctionsGroup, SchemaKind
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import abi_model  # noqa: E402
+import layouts  # noqa: E402
 
 OPS = Path(__file__).resolve().parent.parent / "csrc" / "ops"
 
@@ -240,6 +241,7 @@ class Generator:
         inputs = {a.name for a in f.func.arguments.flat_non_out if str(a.type) in ("Tensor", "Tensor?", "Tensor[]")}
         for call in row.aclnn[:1]:
             for i, (p, argument) in enumerate(zip(call.function.parameters, call.arguments)):
+                argument = re.sub(r"^nonempty\((\w+)\)$", r"\1", argument)
                 if argument in inputs and p.name in call.function.dtypes and p.kind in "TL":
                     self.used[call.function.name] = call.function
                     tests.append(f"documented(aclnn::{call.function.name}, {i}, {argument})")
@@ -507,7 +509,7 @@ def main():
     for path in sorted(OPS.glob("*.yaml")):
         units[path.stem] = []
     if args.list:
-        files = [f"ops_{u}.cpp" for u in units] + ["aclnn_table.cpp"]
+        files = [f"ops_{u}.cpp" for u in units] + ["layouts.cpp", "aclnn_table.cpp"]
         print(";".join(str(args.out / f) for f in files))
         return
     try:
@@ -532,6 +534,7 @@ def generate(out, units):
         for name in re.findall(r"\baclnn::(aclnn\w+)", source.read_text()):
             generator.used[name] = abi_model.aclnn_ops()[name]
     header, source = generator.table()
+    write(out / "layouts.cpp", layouts.source())
     write(out / "aclnn_table.h", header)
     write(out / "aclnn_table.cpp", source)
     return absent

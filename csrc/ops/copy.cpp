@@ -1,6 +1,7 @@
 // Copies between npu and CPU and between npu devices, and reading a single value. Hand-written: they choose between
 // aclrtMemcpy, staging through pinned memory and aclnnInplaceCopy, and are the points where queue and stream are waited for.
 #include <ATen/Dispatch_v2.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conj_physical.h>
 #include <ATen/ops/empty.h>
@@ -178,6 +179,8 @@ void copy_between_devices(const at::Tensor& dst, const at::Tensor& src, bool non
 
 at::Tensor copy_from(const at::Tensor& src, const at::Tensor& dst, bool non_blocking) {
   if (dst.numel() == 0) return dst;
+  at::assert_no_internal_overlap(dst);
+  at::assert_no_partial_overlap(dst, src);
   // Lazy conjugation and negation are settled on the destination.
   if (src.is_conj() || dst.is_conj()) {
     const bool flip = src.is_conj() != dst.is_conj();

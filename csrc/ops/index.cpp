@@ -5,12 +5,16 @@
 #include <ATen/native/IndexingUtils.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/view_as_real.h>
 #include <torch/library.h>
 
 #include "launch/launch.h"
 #include "ops/aclnn_table.h"
 #include "ops/common.h"
 #include "ops/factory.h"
+#include "ops/fallback_call.h"
+#include "ops/index_expressions.h"
 #include "ops/rules.h"
 
 namespace torch_npu::ops {
@@ -76,6 +80,12 @@ std::vector<at::Tensor> aclnn_indices(const Prepared& p) {
   return out;
 }
 
+// CANN indexes no complex128 and puts no complex numbers at all: they are indexed as pairs of real numbers.
+bool by_pairs(const launch::AclnnFunction& f, const at::Tensor& t) {
+  return t.is_complex() && !launch::dtype_documented(f, 0, t.scalar_type()) &&
+         launch::dtype_documented(f, 0, c10::toRealValueType(t.scalar_type()));
+}
+
 void launch_index(const Prepared& p, const at::Tensor& out) {
   if (out.numel() == 0) return;
   Launch l(aclnn::aclnnIndex, "aten::index.Tensor");
@@ -85,8 +95,12 @@ void launch_index(const Prepared& p, const at::Tensor& out) {
   l.submit();
 }
 
-at::Tensor index(const at::Tensor& self, const Indices& indices) {
+at::Tensor index_npu(const at::Tensor& self, const Indices& indices) {
   const DeviceScope scope(self);
+  if (by_pairs(aclnn::aclnnIndex, self)) return at::view_as_complex(index_npu(at::view_as_real(self.resolve_conj()), indices));
+  if (!documented(aclnn::aclnnIndex, 0, self)) {
+    return fallback<at::Tensor(const at::Tensor&, const Indices&)>("aten::index", "Tensor", self, indices);
+  }
   const Prepared p = prepare(self, indices);
   at::Tensor out = empty(p.result_sizes(), self.scalar_type());
   launch_index(p, out);
@@ -97,6 +111,10 @@ at::Tensor& index_out(const at::Tensor& self, const Indices& indices, at::Tensor
   const DeviceScope scope(self);
   TORCH_CHECK(self.scalar_type() == out.scalar_type(), "index_out: self (", self.scalar_type(), ") and result (",
               out.scalar_type(), ") must have the same scalar type");
+  if (!launch::dtype_documented(aclnn::aclnnIndex, 0, self.scalar_type())) {
+    store_result(out, index_npu(self, indices));
+    return out;
+  }
   const Prepared p = prepare(self, indices);
   at::native::resize_output(out, p.result_sizes());
   launch_index(p, out);
@@ -105,8 +123,22 @@ at::Tensor& index_out(const at::Tensor& self, const Indices& indices, at::Tensor
 
 at::Tensor& index_put_impl(at::Tensor& self, const Indices& indices, const at::Tensor& values, bool accumulate, bool unsafe) {
   const DeviceScope scope(self);
-  TORCH_CHECK_INDEX(self.scalar_type() == values.scalar_type(), "Index put requires the source and destination dtypes match, got ",
+  TORCH_CHECK(self.scalar_type() == values.scalar_type(), "Index put requires the source and destination dtypes match, got ",
                     self.scalar_type(), " for the destination and ", values.scalar_type(), " for the source.");
+  warn_if_expanded(self, "index_put_", "indices");
+  at::assert_no_overlap(self, values);
+  for (const std::optional<at::Tensor>& index : indices) {
+    if (index.has_value() && index->defined()) at::assert_no_overlap(self, *index);
+  }
+  if (by_pairs(aclnn::aclnnIndexPutImpl, self)) {
+    at::Tensor pairs = at::view_as_real(self);
+    index_put_impl(pairs, indices, at::view_as_real(values.resolve_conj()), accumulate, unsafe);
+    return self;
+  }
+  if (!documented(aclnn::aclnnIndexPutImpl, 0, self)) {
+    return fallback<at::Tensor&(at::Tensor&, const Indices&, const at::Tensor&, bool, bool)>("aten::_index_put_impl_", "", self,
+                                                                                              indices, values, accumulate, unsafe);
+  }
   const Prepared p = prepare(self, indices);
   const DimVector sizes = p.result_sizes();
   TORCH_CHECK(at::is_expandable_to(values.sizes(), sizes), "shape mismatch: value tensor of shape ", values.sizes(),
@@ -127,6 +159,10 @@ at::Tensor& index_put_impl(at::Tensor& self, const Indices& indices, const at::T
 
 at::Tensor nonzero_npu(const at::Tensor& self) {
   const DeviceScope scope(self);
+  if (self.is_complex()) return at::view_as_real(self.resolve_conj()).ne(0).any(-1).nonzero();
+  if (!documented(aclnn::aclnnNonzero, 0, self)) {
+    return fallback<at::Tensor(const at::Tensor&)>("aten::nonzero", "", self);
+  }
   const at::Tensor room = empty({self.numel(), self.dim()}, at::kLong);
   Launch l(aclnn::aclnnNonzero, "aten::nonzero");
   l.tensor(self);
@@ -147,6 +183,14 @@ at::Tensor masked_select_npu(const at::Tensor& self, const at::Tensor& mask) {
   const DeviceScope scope(self, mask);
   TORCH_CHECK(mask.scalar_type() == at::kBool, "masked_select: expected BoolTensor for mask");
   const at::Tensor on_device = mask.is_privateuseone() ? mask : mask.to(self.device());
+  if (by_pairs(aclnn::aclnnMaskedSelect, self)) {
+    const at::Tensor both = at::view_as_real(self.resolve_conj()), mask_of_both = on_device.unsqueeze(-1);
+    const auto [pairs, mask_of_pair] = at::expand_outplace(both, mask_of_both);
+    return at::view_as_complex(masked_select_npu(*pairs, *mask_of_pair).view({-1, 2}));
+  }
+  if (!documented(aclnn::aclnnMaskedSelect, 0, self)) {
+    return fallback<at::Tensor(const at::Tensor&, const at::Tensor&)>("aten::masked_select", "", self, mask);
+  }
   const auto [a, m] = at::expand_outplace(self, on_device);
   const at::Tensor room = empty({a->numel()}, self.scalar_type());
   Launch l(aclnn::aclnnMaskedSelect, "aten::masked_select");
@@ -170,6 +214,9 @@ using Unique = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 Unique unique2(const at::Tensor& self, bool sorted, bool return_inverse, bool return_counts) {
   const DeviceScope scope(self);
+  if (!documented(aclnn::aclnnUnique2, 0, self)) {
+    return fallback<Unique(const at::Tensor&, bool, bool, bool)>("aten::_unique2", "", self, sorted, return_inverse, return_counts);
+  }
   const at::Tensor values = empty({self.numel()}, self.scalar_type());
   const at::Tensor inverse = empty(return_inverse || return_counts ? self.sizes() : IntArrayRef{0}, at::kLong);
   const at::Tensor counts = empty({return_counts ? self.numel() : 0}, at::kLong);
@@ -187,8 +234,28 @@ Unique unique2(const at::Tensor& self, bool sorted, bool return_inverse, bool re
           return_counts ? counts.narrow(0, 0, n) : counts};
 }
 
-Unique unique_consecutive(const at::Tensor& self, bool return_inverse, bool return_counts, std::optional<int64_t> dim) {
+// What CPU and CUDA say of dimensions without elements.
+void check_unique_dim(const at::Tensor& self, int64_t dim) {
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  int64_t empty_dims = 0;
+  for (int64_t size : self.sizes()) empty_dims += size == 0;
+  if (self.dim() > 0 && self.size(axis) == 0) {
+    TORCH_CHECK(empty_dims == 1, "Number of zero sized dimensions is more than one, so unique cannot be applied ");
+  } else {
+    TORCH_CHECK(empty_dims == 0, "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied");
+  }
+}
+
+Unique unique_consecutive_npu(const at::Tensor& self, bool return_inverse, bool return_counts, std::optional<int64_t> dim) {
   const DeviceScope scope(self);
+  if (!documented(aclnn::aclnnUniqueConsecutive, 0, self)) {
+    return fallback<Unique(const at::Tensor&, bool, bool, std::optional<int64_t>)>("aten::unique_consecutive", "", self,
+                                                                                   return_inverse, return_counts, dim);
+  }
+  if (dim.has_value()) {
+    check_unique_dim(self, *dim);
+    return_inverse = return_counts = true;  // as on the CPU
+  }
   // CANN's "no dim" flattens; a value no dimension can have stands for it.
   constexpr int64_t kFlatten = 1000;
   const int64_t axis = dim.has_value() ? at::maybe_wrap_dim(*dim, self.dim()) : kFlatten;
@@ -212,18 +279,54 @@ Unique unique_consecutive(const at::Tensor& self, bool return_inverse, bool retu
           return_counts ? counts.narrow(0, 0, found) : counts};
 }
 
+std::tuple<at::Tensor, at::Tensor> unique(const at::Tensor& self, bool sorted, bool return_inverse) {
+  const auto [values, inverse, counts] = unique2(self, sorted, return_inverse, false);
+  return {values, inverse};
+}
+
+Unique unique_dim(const at::Tensor& self, int64_t dim, bool sorted, bool return_inverse, bool return_counts) {
+  const DeviceScope scope(self);
+  check_unique_dim(self, dim);
+  if (!documented(aclnn::aclnnUniqueDim, 0, self)) {
+    return fallback<Unique(const at::Tensor&, int64_t, bool, bool, bool)>("aten::unique_dim", "", self, dim, sorted, return_inverse,
+                                                                          return_counts);
+  }
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  const int64_t n = self.dim() > 0 ? self.size(axis) : 1;
+  const at::Tensor values = empty(self.sizes(), self.scalar_type());
+  const at::Tensor inverse = empty({n}, at::kLong), counts = empty({n}, at::kLong);
+  Launch l(aclnn::aclnnUniqueDim, "aten::unique_dim");
+  l.tensor(self);
+  l.boolean(sorted);
+  l.boolean(return_inverse);
+  l.integer(axis);
+  l.tensor(values);
+  l.tensor(inverse);
+  l.tensor(counts);
+  const auto shapes = l.submit_for_shapes({1});
+  const int64_t found = self.dim() > 0 ? shapes[0].at(axis) : 1;
+  return {values.as_strided(shapes[0], c10::contiguous_strides(shapes[0])), inverse, counts.narrow(0, 0, found)};
+}
+
+Unique unique_dim_consecutive(const at::Tensor& self, int64_t dim, bool return_inverse, bool return_counts) {
+  return unique_consecutive_npu(self, return_inverse, return_counts, dim);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
-  m.impl("index.Tensor", TORCH_FN(index));
+  m.impl("index.Tensor", TORCH_FN(index_npu));
   m.impl("index.Tensor_out", TORCH_FN(index_out));
   m.impl("_index_put_impl_", TORCH_FN(index_put_impl));
   m.impl("nonzero", TORCH_FN(nonzero_npu));
   m.impl("nonzero.out", TORCH_FN(nonzero_out));
   m.impl("masked_select", TORCH_FN(masked_select_npu));
   m.impl("masked_select.out", TORCH_FN(masked_select_out));
+  m.impl("_unique", TORCH_FN(unique));
   m.impl("_unique2", TORCH_FN(unique2));
-  m.impl("unique_consecutive", TORCH_FN(unique_consecutive));
+  m.impl("unique_dim", TORCH_FN(unique_dim));
+  m.impl("unique_dim_consecutive", TORCH_FN(unique_dim_consecutive));
+  m.impl("unique_consecutive", TORCH_FN(unique_consecutive_npu));
 }
 
 }  // namespace torch_npu::ops

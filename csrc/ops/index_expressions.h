@@ -1,0 +1,31 @@
+// What the rows of index.yaml use besides the common expressions.
+#pragma once
+
+#include <ATen/MemoryOverlap.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/scalar_tensor.h>
+
+#include <optional>
+#include <string_view>
+#include <tuple>
+
+namespace torch_npu::ops {
+
+// scatter's older spelling: 1 add, 2 multiply.
+int64_t scatter_mode(std::string_view reduce);
+// index_reduce's index, one per row of `source` along dim, as scatter_reduce takes it: one per element.
+at::Tensor index_per_element(const at::Tensor& index, int64_t dim, const at::Tensor& source);
+// gather takes an empty index of any dtype.
+inline at::Tensor long_if_empty(const at::Tensor& index) { return index.numel() == 0 ? index.to(at::kLong) : index; }
+// What the CPU says of writing to expanded tensors where it does not refuse.
+void warn_if_expanded(const at::Tensor& self, const char* op, const char* index);
+void check_put(const at::Tensor& self, const at::Tensor& index, const at::Tensor& source);
+// masked_fill_ of dtypes that only aclnnSWhere takes.
+at::Tensor& masked_fill_by_where(at::Tensor& self, const at::Tensor& mask, const at::Tensor& value);
+// The first `size` positions of elements that are not zero; rows of `fill_value` follow.
+at::Tensor first_nonzero(const at::Tensor& self, int64_t size, int64_t fill_value);
+// Row-major positions at and below (above) a diagonal, [2, n].
+at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offset, std::optional<at::ScalarType> dtype,
+                            std::optional<at::Layout> layout, std::optional<at::Device> device);
+
+}  // namespace torch_npu::ops
