@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import tempfile
+import unittest
 
 import torch
 from torch import nn
@@ -26,6 +27,8 @@ class TestSerialization(TestCase):
     @parametrize("zipped", (True, False))
     @parametrize("weights_only", (True, False))
     def test_round_trip(self, device, dtype, zipped, weights_only):
+        if not zipped and "float8" in str(dtype):
+            raise unittest.SkipTest("the legacy format has no float8")
         x = torch.arange(6).reshape(2, 3).to(dtype)
         for name, value in {"contiguous": x, "transposed": x.t(), "slice": x[:, 1:], "empty": x[:0], "0-dim": x[1, 2]}.items():
             loaded = round_trip(value.to(device) if name not in ("transposed", "slice") else
@@ -46,10 +49,6 @@ class TestSerialization(TestCase):
             self.assertEqual((loaded.device.type, loaded.tolist()), ("npu", [0.0, 1.0, 2.0, 3.0]))
         with self.assertRaisesRegex(RuntimeError, "npu"):
             round_trip(torch.arange(4.0), map_location="npu:99", weights_only=weights_only)
-
-    def test_default_device_of_load(self, device):
-        with torch.device("cpu"):
-            self.assertEqual(round_trip(torch.ones(2, device=device)).device.type, "cpu")
 
     def test_mmap(self, device):
         with tempfile.NamedTemporaryFile() as f:

@@ -35,4 +35,6 @@ __all__ = [
 def __getattr__(name):
     if name == "default_generators":
         return _default_generators()
+    if name == "_initialized":  # torch.utils.checkpoint keeps the generators' states only where it is true
+        return is_initialized()  # noqa: F405
     raise AttributeError(f"module 'torch.npu' has no attribute '{name}'")
