@@ -1,8 +1,8 @@
-"""What the calling thread pays per operator: npu against CPU, in one run.
+"""What the calling thread pays per operator: npu against CPU, in one run. One table with the bar of each line.
 
-    python benchmarks/dispatch.py              # instructions (Callgrind, needs valgrind) and wall-time ratios
+    python benchmarks/dispatch.py              # everything (Callgrind lines need valgrind)
     python benchmarks/dispatch.py --wall       # wall-time ratios only
-    python benchmarks/dispatch.py --ops add mm --adapter   # instructions only, for whichever adapter `import torch_npu` finds
+    python benchmarks/dispatch.py --vendor PYTHON   # and against the vendor's adapter, on softcann, in that interpreter's environment
 
 Instructions are counted on the calling thread alone, after warm-up, and repeat within about 1%. Wall time swings with the
 machine: only the ratio of one run means something.
@@ -10,7 +10,6 @@ machine: only the ratio of one run means something.
 
 import argparse
 import ctypes
-import json
 import os
 import re
 import subprocess
@@ -86,8 +85,47 @@ def count(device, ops, library):
         synchronize(device)
 
 
+class Counts(dict):
+    """{case: instructions per call on the calling thread}, with heap allocations per call and the cost of single functions."""
+
+    def __init__(self):
+        self.allocations, self.inclusive = {}, {}
+
+
+#: Functions whose cost, with everything they call, is a line of its own: the device allocator behind c10's interface.
+ALLOCATE_AND_FREE = re.compile(r"memory::\(anonymous namespace\)::(Allocator::allocate|delete_block)\(")
+
+
+def read_profile(text):
+    """(instructions, heap allocations, instructions inside the device allocator) of one Callgrind dump."""
+    names, total, allocations, inside = {}, 0, 0, 0
+    caller = callee = ""
+
+    def name(line):
+        number, _, rest = line.partition("=")[2].partition(" ")
+        return names.setdefault(number, rest) if rest else names.get(number, "")
+
+    calls = None
+    for line in text.splitlines():
+        if line.startswith("fn="):
+            caller = name(line)
+        elif line.startswith("cfn="):
+            callee = name(line)
+        elif line.startswith("calls="):
+            calls = int(line[6:].split()[0])
+        elif calls is not None:
+            cost = int(line.split()[-1])
+            if re.match(r"(malloc|posix_memalign|calloc|realloc)(@|$)", callee):
+                allocations += calls
+            if ALLOCATE_AND_FREE.search(callee) and not ALLOCATE_AND_FREE.search(caller):
+                inside += cost
+            calls = None
+        elif line.startswith(("totals:", "summary:")):
+            total = int(line.split()[1])
+    return total / CALLS, allocations / CALLS, inside / CALLS
+
+
 def instructions(device, ops=(), python=sys.executable, environment=None):
-    """{case: instructions per call on the calling thread}"""
     with tempfile.TemporaryDirectory() as directory:
         source, library = Path(directory, "markers.cpp"), Path(directory, "markers.so")
         source.write_text(MARKERS)
@@ -99,25 +137,32 @@ def instructions(device, ops=(), python=sys.executable, environment=None):
             env={**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", **(environment or {})}, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"valgrind failed:\n{done.stderr[-3000:]}")
-        totals = {}
+        counts = Counts()
         for dump in Path(directory).glob("out.*-01"):  # thread 1 is the calling thread
             text = dump.read_text(errors="replace")
-            case = re.search(r"Client Request: case=(.*?)=", text)
-            total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
-            if case and total:
-                totals[case[1]] = int(total[1]) / CALLS
-    loop = totals.pop("nothing", 0)
-    return {name: value - loop for name, value in totals.items()}
+            if case := re.search(r"Client Request: case=(.*?)=", text):
+                counts[case[1]], counts.allocations[case[1]], counts.inclusive[case[1]] = read_profile(text)
+    loop, made = counts.pop("nothing", 0), counts.allocations.pop("nothing", 0)
+    for name in counts:
+        counts[name] -= loop
+        counts.allocations[name] -= made
+    return counts
 
 
-def wall(device, name, calls=10_000):
+def wall(device, name, calls=10_000, busy=False):
     """Seconds that the caller needs for `calls` calls in a row, the best of five."""
+    import torch
+
     call = cases(device)[name]
     for _ in range(1000):
         call()
+    load = torch.ones(700, 700, device=device) if busy else None
     best = float("inf")
     for _ in range(5):
         synchronize(device)
+        if busy and device != "cpu":
+            for _ in range(8):
+                load = load.mm(load)
         begin = time.perf_counter()
         for _ in range(calls):
             call()
@@ -126,41 +171,117 @@ def wall(device, name, calls=10_000):
     return best
 
 
-def print_instructions():
+IMPORT = """
+import os, sys, time
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+begin = time.perf_counter()
+import torch
+middle, before, threads = time.perf_counter(), resident(), len(os.listdir("/proc/self/task"))
+import torch_npu
+end = time.perf_counter()
+print(end - middle, middle - begin, resident() - before, len(os.listdir("/proc/self/task")) - threads, int(torch.npu.is_initialized()))
+"""
+
+
+def import_cost():
+    """(share of torch's import time, bytes, threads, devices started), the best of three."""
+    best = None
+    for _ in range(3):
+        out = subprocess.run([sys.executable, "-c", IMPORT], env={**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
+                             capture_output=True, text=True, check=True).stdout.split()
+        own, torchs, memory, threads, started = map(float, out)
+        best = min(best or (9, 0, 0, 0), (own / torchs, memory, threads, started))
+    return best
+
+
+def softcann_environment():
+    """What softcann's set_env.sh sets, as for any program that looks for an installed CANN."""
+    prefix = subprocess.run([sys.executable, "-m", "torch_npu.softcann", "--prefix"], capture_output=True, text=True, check=True).stdout.strip()
+    out = subprocess.run(["bash", "-c", f'. "{prefix}/set_env.sh" && env -0'], capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in out.split("\0") if "=" in line)
+
+
+class Table:
+    """`measure  value  bar  verdict`, a line at a time."""
+
+    def __init__(self):
+        self.missed = 0
+        print(f"{'measure':<44}{'cpu':>9}{'npu':>9}{'value':>9}{'bar':>9}")
+
+    def row(self, name, value, bar, cpu="", npu="", digits=2):
+        met = value <= bar
+        self.missed += not met
+        text = [f"{v:,.0f}" if isinstance(v, float) else str(v) for v in (cpu, npu)]
+        print(f"{name:<44}{text[0]:>9}{text[1]:>9}{value:>9,.{digits}f}{bar:>9,.{digits}f}  {'met' if met else 'NOT MET'}", flush=True)
+
+
+#: measure -> most that npu / CPU may be
+INSTRUCTION_BARS = {
+    "add": 1.0, "mm": 1.0, "add_": 1.0, "mul with grad": 1.0, "add(out)": 1.0, "mul by number": 1.0, "copy_": 1.05, "empty": 1.15,
+    "empty_strided": 1.15, "view": 1.05, "detach": 1.05, "as_strided": 1.05,
+}
+#: measure -> most that npu / the vendor's adapter may be
+VENDOR_BARS = {"add": 0.40, "mm": 0.40, "add_": 0.65, "empty": 0.65}
+
+
+def instruction_rows(table, vendor):
     cpu, npu = instructions("cpu"), instructions("npu")
-    print(f"{'instructions per call':<24}{'cpu':>9}{'npu':>9}{'npu/cpu':>9}")
-    for name, value in npu.items():
-        other = cpu.get(name)
-        print(f"{name:<24}{other or 0:>9,.0f}{value:>9,.0f}{value / other if other else float('nan'):>9.2f}")
+    for name, bar in INSTRUCTION_BARS.items():
+        table.row(f"{name}: instructions", npu[name] / cpu[name], bar, cpu[name], npu[name])
+    table.row("idle synchronize: instructions", npu["synchronize, idle"], 2000, "", npu["synchronize, idle"], 0)
+    table.row("cached allocate + free: instructions", npu.inclusive["empty"], 1000, "", npu.inclusive["empty"], 0)
+    for name in ("add", "mm"):  # the CPU's are the same objects and the tensor's memory
+        table.row(f"{name}: heap allocations beyond the tensor", npu.allocations[name] - (cpu.allocations[name] - 1), 0,
+                  round(cpu.allocations[name], 1), round(npu.allocations[name], 1), 1)
+    if vendor:
+        theirs = instructions("npu", list(VENDOR_BARS), vendor, softcann_environment())
+        for name, bar in VENDOR_BARS.items():
+            table.row(f"{name}: instructions, npu / vendor ({theirs[name]:,.0f})", npu[name] / theirs[name], bar, "", npu[name])
 
 
-def print_wall():
+def wall_rows(table):
     import torch
     import torch_npu  # noqa: F401
 
     torch.set_num_threads(1)
-    print(f"{'10,000 calls, caller':<24}{'cpu us':>9}{'npu us':>9}{'npu/cpu':>9}")
     for name in ("add", "add_", "mm", "empty", "view"):
         cpu, npu = wall("cpu", name), wall("npu", name)
-        print(f"{name:<24}{cpu * 100:>9.2f}{npu * 100:>9.2f}{npu / cpu:>9.2f}")
+        table.row(f"{name}: us per call, 10,000 in a row", npu / cpu, 1.2, f"{cpu * 100:.2f}", f"{npu * 100:.2f}")
+    cpu, npu = wall("cpu", "add"), wall("npu", "add", busy=True)
+    table.row("add: the same, device busy", npu / cpu, 1.2, f"{cpu * 100:.2f}", f"{npu * 100:.2f}")
+    synchronize("npu")
+    before = time.process_time()
+    time.sleep(1)
+    table.row("idle process: CPU seconds per second", time.process_time() - before, 0.01, "", "", 3)
+
+
+def package_rows(table):
+    share, memory, threads, started = import_cost()
+    table.row("import torch_npu: time / import torch", share, 0.10)
+    table.row("import torch_npu: MB of memory", memory / 1e6, 15, "", "", 1)
+    table.row("import torch_npu: threads and devices started", threads + started, 0, "", "", 0)
+    if wheels := sorted(Path(__file__).parent.parent.glob("dist/*.whl"), key=os.path.getmtime):
+        table.row("wheel: MB", wheels[-1].stat().st_size / 1e6, 15, "", "", 1)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--wall", action="store_true", help="wall-time ratios only")
-    parser.add_argument("--adapter", action="store_true", help="print npu instructions as JSON, for comparing adapters")
+    parser.add_argument("--vendor", metavar="PYTHON", help="interpreter of an environment with the vendor's adapter")
     parser.add_argument("--ops", nargs="*", default=())
     parser.add_argument("--count", help=argparse.SUPPRESS)
     parser.add_argument("--library", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.count:
         count(args.count, args.ops, args.library)
-    elif args.adapter:
-        print(json.dumps(instructions("npu", args.ops)))
-    else:
-        if not args.wall:
-            print_instructions()
-        print_wall()
+        return
+    table = Table()
+    if not args.wall:
+        instruction_rows(table, args.vendor)
+        package_rows(table)
+    wall_rows(table)
+    sys.exit(1 if table.missed else 0)
 
 
 if __name__ == "__main__":
