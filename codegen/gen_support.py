@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import abi_model
+import layouts
 import yaml
 from gen_exports import definitions
 from output import write_if_changed
@@ -105,6 +106,8 @@ def adapter_operators():
             "`TORCH_NPU_FALLBACK=error`.", "",
             *table(("operator", "aclnn functions"), ((f"`{n}`", " ".join(f"`{c}`" for c in calls)) for n, calls in sorted(native.items()))),
             "Composed of native operators:", "", *listing(composed),
+            "ATen's own kernels, which serve sparse and nested tensors on every device (`codegen/layouts.py`):", "",
+            *listing({str(f.func.name) for functions in layouts.registrations().values() for f, _ in functions}),
             "Written by hand, each file says why:", "",
             *table(("operator", "file"), ((f"`{n}`", f"`csrc/ops/{f}`") for n, f in sorted(by_hand.items())))]
 

@@ -15,7 +15,10 @@ Widened::Widened(at::Tensor& out, const launch::AclnnFunction& f, int parameter)
   const auto takes = [&](at::ScalarType t) { return launch::dtype_documented(f, parameter, t); };
   if (takes(out.scalar_type())) return;
   const bool whole = at::isIntegralType(out.scalar_type(), /*includeBool=*/true);
-  const at::ScalarType wide = whole && takes(at::kLong) ? at::kLong : takes(at::kDouble) ? at::kDouble : at::kFloat;
+  const at::ScalarType wide = whole && out.itemsize() < 4 && takes(at::kInt) ? at::kInt
+                              : whole && takes(at::kLong)                    ? at::kLong
+                              : takes(at::kDouble)                           ? at::kDouble
+                                                                             : at::kFloat;
   wide_ = empty(out.sizes(), wide);
 }
 
@@ -30,7 +33,7 @@ at::Tensor& complex_linspace(const at::Scalar& start, const at::Scalar& end, int
 
 at::Tensor& logspace_by_pow(const at::Scalar& start, const at::Scalar& end, int64_t steps, double base, at::Tensor& out) {
   const at::ScalarType type = out.is_complex() ? at::kComplexDouble : at::kDouble;
-  return out.copy_(at::pow(base, at::linspace(start, end, steps, out.options().dtype(type))).view(out.sizes()));
+  return out.copy_(at::pow(base, at::linspace(whole_for(out, start), whole_for(out, end), steps, out.options().dtype(type))).view(out.sizes()));
 }
 
 void resize_to_closed_range(const at::Tensor& out, const at::Scalar& start, const at::Scalar& end, const at::Scalar& step) {

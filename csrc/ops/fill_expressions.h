@@ -20,6 +20,10 @@ class Widened {
   at::Tensor wide_;
 };
 
+// The ends of a sequence of integers are integers.
+inline at::Scalar whole_for(const at::Tensor& out, const at::Scalar& s) {
+  return at::isIntegralType(out.scalar_type(), /*includeBool=*/false) && !s.isIntegral(false) ? at::Scalar(s.toLong()) : s;
+}
 at::Tensor& complex_linspace(const at::Scalar& start, const at::Scalar& end, int64_t steps, at::Tensor& out);
 at::Tensor& logspace_by_pow(const at::Scalar& start, const at::Scalar& end, int64_t steps, double base, at::Tensor& out);
 

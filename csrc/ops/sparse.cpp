@@ -7,12 +7,16 @@
 #include <ATen/ops/_sparse_coo_tensor_unsafe.h>
 #include <ATen/ops/_sparse_compressed_tensor_unsafe.h>
 #include <ATen/ops/_unique2.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/result_type.h>
 #include <ATen/ops/searchsorted.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
 #include "ops/common.h"
@@ -293,6 +297,43 @@ at::Tensor sampled_addmm(const at::Tensor& self, const at::Tensor& mat1, const a
                                               values.options().layout(at::kSparseCsr));
 }
 
+// The second result tells the gradient which entry amax and amin chose: its number, or nnz where the row has none.
+std::tuple<at::Tensor, at::Tensor> mm_reduce(const at::Tensor& self, const at::Tensor& other, std::string_view reduce) {
+  TORCH_CHECK(self.layout() == at::kSparseCsr, "torch.sparse.mm(): expects self to be SparseCsr on npu, but got ", self.layout());
+  TORCH_CHECK(self.size(1) == other.size(0), "sparse matrix and dense matrix shapes cannot be multiplied (", self.size(0), "x",
+              self.size(1), " and ", other.size(0), "x", other.size(1), ")");
+  const Entries e = entries_of(self);
+  const at::Tensor products = other.index_select(0, e.columns).mul(e.values.unsqueeze(-1));
+  const at::Tensor rows = e.rows.to(at::kLong).unsqueeze(-1).expand_as(products);
+  const at::Tensor out = at::zeros({self.size(0), other.size(1)}, products.options())
+                             .scatter_reduce(0, rows, products, reduce, /*include_self=*/false);
+  if (reduce != "amax" && reduce != "amin") return {out, at::empty({0}, rows.options())};
+  const int64_t nnz = e.values.size(0);
+  const at::Tensor number = at::arange(nnz, rows.options()).unsqueeze(-1);
+  const at::Tensor candidates = at::where(products.eq(out.gather(0, rows)), number, nnz);
+  return {out, at::full(out.sizes(), nnz, rows.options()).scatter_reduce(0, rows, candidates, "amin", /*include_self=*/true)};
+}
+
+std::tuple<at::Tensor, at::Tensor> mm_reduce_backward(const at::Tensor& self, const at::Tensor& grad, const at::Tensor& other,
+                                                      std::string_view reduce, const at::Tensor& chosen, std::array<bool, 2>) {
+  const Entries e = entries_of(self);
+  const int64_t nnz = e.values.size(0);
+  at::Tensor values, dense = at::zeros_like(other);
+  if (reduce == "amax" || reduce == "amin") {
+    const at::Tensor g = grad.masked_fill(chosen.eq(nnz), 0), entry = chosen.clamp_max(nnz - 1);
+    const at::Tensor column = e.columns.to(at::kLong).index_select(0, entry.flatten()).view_as(entry);
+    values = at::zeros_like(e.values).index_add_(0, entry.flatten(), g.mul(other.gather(0, column)).flatten());
+    dense.scatter_add_(0, column, g.mul(e.values.index_select(0, entry.flatten()).view_as(entry)));
+  } else {
+    at::Tensor g = grad.index_select(0, e.rows);
+    if (reduce == "mean") g = g.div(self.crow_indices().diff().index_select(0, e.rows).unsqueeze(-1));
+    values = g.mul(other.index_select(0, e.columns)).sum(-1);
+    dense.index_add_(0, e.columns, g.mul(e.values.unsqueeze(-1)));
+  }
+  return {at::_sparse_compressed_tensor_unsafe(self.crow_indices(), self.col_indices(), values, self.sizes(),
+                                               values.options().layout(at::kSparseCsr)), dense};
+}
+
 at::Tensor& sampled_addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
                               const at::Scalar& alpha, at::Tensor& out) {
   const at::Tensor result = sampled_addmm(self, mat1, mat2, beta, alpha);
@@ -319,6 +360,8 @@ TORCH_LIBRARY_IMPL(aten, SparseCsrPrivateUse1, m) {
   m.impl("addmv.out", TORCH_FN(addmv_out));
   m.impl("_to_sparse_csr", TORCH_FN(to_compressed<at::kSparseCsr>));
   m.impl("_to_sparse_csc", TORCH_FN(to_compressed<at::kSparseCsc>));
+  m.impl("_sparse_mm_reduce_impl", TORCH_FN(mm_reduce));
+  m.impl("_sparse_mm_reduce_impl_backward", TORCH_FN(mm_reduce_backward));
   m.impl("sparse_sampled_addmm", TORCH_FN(sampled_addmm));
   m.impl("sparse_sampled_addmm.out", TORCH_FN(sampled_addmm_out));
 }

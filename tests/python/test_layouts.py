@@ -76,6 +76,19 @@ def test_products(layout):
     both(lambda d, m: torch.mv(d.to_sparse(layout=layout), m[:, 0]), D, m)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("reduce", ["sum", "mean", "amax", "amin"])
+def test_reduced_product(reduce):
+    def run(d, m):
+        s, m = d.to_sparse_csr().requires_grad_(), m.clone().requires_grad_()
+        result = torch.sparse.mm(s, m, reduce)
+        weights = torch.arange(1.0, result.numel() + 1, device=m.device).view_as(result)
+        gradients = torch.autograd.grad(result, (s, m), weights)
+        return result.detach(), gradients[0].values(), gradients[1]
+
+    both(run, torch.cat([D, torch.zeros(1, 4)]), torch.tensor([[1.0, -2], [3, 0.5], [-1, 2], [4, 4]]))
+
+
 def test_batched_product():
     both(lambda d, m: torch.bmm(torch.stack([d, d * 2]).to_sparse(), m), D, torch.arange(16.0).reshape(2, 4, 2))
 
