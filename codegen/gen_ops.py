@@ -18,6 +18,14 @@ A row names an ATen function (``base.overload``, the functional spelling where t
       aclnn: aclnnLayerNorm(...)
     silu_backward:
       compose: return at::mul(...);             # a C++ body built of other operators
+    copysign.Tensor:
+      write: out.copy_(at::where(...));         # the same, but ATen's meta function (or `outputs`) makes the outputs it writes
+    lgamma:
+      aclnn: aclnnLgamma
+      widen: Float                              # dtypes CANN documents no support for are computed in float
+    heaviside:
+      aclnn: aclnnHeaviside
+      otherwise: {"true": "out.copy_(...)"}     # or by these statements, instead of the CPU fallback
     convolution_overrideable:
       aclnn: aclnnConvolution(...)
       undocumented: return fallback<...>(...);  # for other dtypes, where ATen's CPU has no function of the same name
@@ -78,6 +86,11 @@ class RowError(Exception):
 def native_functions():
     root = os.path.join(os.path.dirname(torchgen.__file__), "packaged", "ATen", "native")
     return parse_native_yaml(f"{root}/native_functions.yaml", f"{root}/tags.yaml").native_functions
+
+
+@lru_cache
+def operator_names():
+    return {f.root_name for f in native_functions()}
 
 
 @lru_cache
@@ -146,17 +159,20 @@ class Row:
     target: object                       # NativeFunctionsGroup or NativeFunction
     aclnn: list = field(default_factory=list)   # [Call]; more than one are made in order
     cpu_scalar: dict = field(default_factory=dict)
-    instead: dict = field(default_factory=dict)   # C++ condition -> Call
+    instead: dict = field(default_factory=dict)   # C++ condition -> Call, or statements as in `write`
     outputs: dict = field(default_factory=dict)
     prepare: str = ""
     compose: str = ""
+    write: str = ""
+    otherwise: dict = field(default_factory=dict)   # C++ condition -> statements that write the outputs
     inplace: str = "auto"
     returns: str = ""
     undocumented: str = ""
     source: str = ""
 
 
-KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "inplace", "returns", "undocumented"}
+KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "write", "otherwise", "widen", "inplace", "returns",
+        "undocumented"}
 
 
 def load_rows(directory=OPS):
@@ -178,22 +194,40 @@ def load_rows(directory=OPS):
                 spec = {"aclnn": spec}
             if unknown := set(spec) - KEYS:
                 raise RowError(f"{where}: unknown keys {sorted(unknown)}")
-            for key in ("outputs", "cpu_scalar"):
+            for key in ("outputs", "cpu_scalar", "instead", "otherwise"):
                 for k, v in spec.get(key, {}).items():
-                    if v is None or not k.isidentifier():
+                    if v is None or (key in ("outputs", "cpu_scalar") and not k.isidentifier()):
                         raise RowError(f"{where}: {key} has {k!r}: quote an expression that holds a comma")
             try:
                 calls = spec.get("aclnn", [])
                 rows.append(Row(
                     name, target, [Call.parse(c, target) for c in ([calls] if isinstance(calls, str) else calls)],
                     {k: Call.parse(v) for k, v in spec.get("cpu_scalar", {}).items()},
-                    {k: Call.parse(v) for k, v in spec.get("instead", {}).items()}, spec.get("outputs", {}),
-                    spec.get("prepare", ""), spec.get("compose", ""), spec.get("inplace", "auto"), spec.get("returns", ""),
-                    spec.get("undocumented", ""),
-                    path.name))
+                    {k: Call.parse(v) if v.startswith("aclnn") else v for k, v in spec.get("instead", {}).items()},
+                    spec.get("outputs", {}), spec.get("prepare", ""), spec.get("compose", ""), spec.get("write", ""),
+                    {**spec.get("otherwise", {}), **widened(target, spec.get("widen", []))},
+                    spec.get("inplace", "auto"), spec.get("returns", ""), spec.get("undocumented", ""), path.name))
             except RowError as e:
                 raise RowError(f"{where}: {e}") from None
     return rows, absent
+
+
+def widened(target, dtypes):
+    """`otherwise` of a row that is computed in the first of these dtypes which holds what its inputs hold."""
+    if not dtypes:
+        return {}
+    function = target.functional.func
+    arguments = function.arguments.flat_all
+    tensors = [a.name for a in arguments if str(a.type) == "Tensor"]
+    cases = {}
+    for dtype in [dtypes] if isinstance(dtypes, str) else dtypes:
+        given = ", ".join(f"{a.name}.to(at::k{dtype})" if a.name in tensors else a.name for a in arguments)
+        call = f"at::{function.name.name.base}({given})"
+        outs = [a.name for a in target.out.func.arguments.out]
+        write = f"{outs[0]}.copy_({call});" if len(outs) == 1 else (
+            f"const auto wide = {call}; " + " ".join(f"{o}.copy_(std::get<{i}>(wide));" for i, o in enumerate(outs)))
+        cases[" && ".join(f"widens({t}, at::k{dtype})" for t in tensors)] = write
+    return cases
 
 
 def identifier(f):
@@ -223,16 +257,19 @@ class Generator:
         return "{ " + " ".join(lines) + " l.submit(); }"
 
     def launches(self, row, op, calls=None):
+        if row.write:
+            return row.write
         if calls is None:
             calls = row.aclnn
         body = "\n  ".join(self.pack(c, op) for c in calls)
         cases = [*row.instead.items(), *((f"is_cpu_scalar({a})", c) for a, c in row.cpu_scalar.items())]
         for condition, call in cases:
-            body = f"if ({condition}) {self.pack(call, op)}\n  else {{\n  {body}\n  }}"
+            case = self.pack(call, op) if isinstance(call, Call) else f"{{ {call} }}"
+            body = f"if ({condition}) {case}\n  else {{\n  {body}\n  }}"
         return body
 
-    def guard(self, row, f, names):
-        """Device scope, and the fallback for dtypes that CANN documents no support for."""
+    def guard(self, row, f, names, produce):
+        """Device scope; for dtypes that CANN documents no support for, `otherwise` or the fallback."""
         tensors = [a for a in f.func.arguments.flat_all if str(a.type) in ("Tensor", "Tensor?", "Tensor[]", "Tensor?[]")]
         if not tensors:
             return ""
@@ -250,10 +287,10 @@ class Generator:
         sig = signature(f)
         types = ", ".join(a.type for a in sig.arguments())
         overload = f.func.name.overload_name
-        if row.undocumented:
-            return f"{scope}if (C10_UNLIKELY(!({' && '.join(tests)})))\n    {row.undocumented}\n  "
-        return (f"{scope}if (C10_UNLIKELY(!({' && '.join(tests)})))\n    return fallback<{sig.returns_type().cpp_type()}"
-                f"({types})>(\"aten::{f.func.name.name}\", \"{overload}\"{''.join(', ' + n for n in names)});\n  ")
+        last = row.undocumented or (f"return fallback<{sig.returns_type().cpp_type()}({types})>"
+                                    f"(\"aten::{f.func.name.name}\", \"{overload}\"{''.join(', ' + n for n in names)});")
+        cases = "".join(f"if ({condition}) {{\n  {produce(statements)}\n  }}\n    " for condition, statements in row.otherwise.items())
+        return f"{scope}if (C10_UNLIKELY(!({' && '.join(tests)}))) {{\n    {cases}{last}\n  }}\n  "
 
     def header(self, f):
         sig = signature(f)
@@ -285,7 +322,7 @@ class Generator:
                 make = f"Out<{meta_class}, {n}> meta({', '.join(outs)});"
                 returned = outs[0] if n == 1 else f"{signature(f).returns_type().cpp_type()}({', '.join(outs)})"
                 result = f"meta.finish();\n  return {returned};"
-            quick = self.alike_operands(g)
+            quick = [] if row.write else self.alike_operands(g)  # what a row writes itself may ask `meta`
             if quick:
                 operands = ", ".join(quick)
                 ask = f"{make} meta.meta({meta_args});"
@@ -306,12 +343,14 @@ class Generator:
             if kind == SchemaKind.inplace and row.inplace == "auto" and len(calls) == 1:
                 twin = calls[0].without_output(outs[0])
                 calls = [twin] if twin else calls
+
             # In the row an output is called by its schema name; the meta object owns the tensor it stands for.
-            body = self.launches(row, op, calls)
-            for o in outs:
-                body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
-            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names)}{make}"
-                        f"{row.prepare}\n  {body}\n  {result}\n}}\n")
+            def produce(body):
+                for o in outs:
+                    body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
+                return f"{make}{row.prepare}\n  {body}\n  {result}"
+
+            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names, produce)}{produce(self.launches(row, op, calls))}\n}}\n")
         return code, [f'#include <ATen/ops/{g.functional.root_name}_meta.h>'], self.registrations(g)
 
     #: Elementwise operators whose result has the same shape and dtype whatever the (real) numbers are that they are given.
@@ -369,14 +408,16 @@ class Generator:
                 if kind == SchemaKind.inplace and len(calls) == 1 and row.inplace == "auto":
                     twin = calls[0].without_output(names[0])
                     calls = [twin] if twin else calls
-            body = self.launches(row, op, calls)
-            if kind != SchemaKind.functional:
-                for o in names:
-                    body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
             if row.returns and kind == SchemaKind.functional:
                 result = f"return {row.returns};"
-            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, args)}{row.prepare}\n  " + "\n  ".join(lines) +
-                        f"\n  {body}\n  {finish}{result}\n}}\n")
+
+            def produce(body):
+                if kind != SchemaKind.functional:
+                    for o in names:
+                        body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
+                return f"{row.prepare}\n  " + "\n  ".join(lines) + f"\n  {body}\n  {finish}{result}"
+
+            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, args, produce)}{produce(self.launches(row, op, calls))}\n}}\n")
             registered.append(f)
         return code, [], registered
 
@@ -393,7 +434,11 @@ class Generator:
         else:
             result = f"return {signature(f).returns_type().cpp_type()}({', '.join(mutated)});"
         op = f"aten::{f.func.name}"
-        return [f"{self.header(f)} {{\n  {self.guard(row, f, args)}{row.prepare}\n  {self.launches(row, op)}\n  {result}\n}}\n"], [], [f]
+
+        def produce(body):
+            return f"{row.prepare}\n  {body}\n  {result}"
+
+        return [f"{self.header(f)} {{\n  {self.guard(row, f, args, produce)}{produce(self.launches(row, op))}\n}}\n"], [], [f]
 
     def composed(self, row, f, g):
         code = [f"{self.header(f)} {{\n  {row.compose}\n}}\n"]
@@ -486,6 +531,8 @@ class Generator:
             includes.update(inc)
             code += [f"// {row.source}: {row.name}", *c]
             registrations += functions
+        used = {re.sub(r"_out$", "", name) for name in re.findall(r"\bat::([a-z_]\w*)\(", "\n".join(code))}
+        includes |= {f"#include <ATen/ops/{name}.h>" for name in used if name in operator_names()}
         lines = ["// Generated by codegen/gen_ops.py.", '#include "ops/kernel_prelude.h"', *sorted(includes),
                  "namespace torch_npu::ops {", "namespace {", *code, "}  // namespace",
                  "TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {"]

@@ -12,6 +12,8 @@
 #include "ops/common.h"
 #include "ops/expressions.h"
 #include "ops/fallback_call.h"
+#include "ops/pointwise_expressions.h"
+#include "ops/random_expressions.h"
 #include "ops/rules.h"
 #include "ops/structured.h"
 
