@@ -18,15 +18,15 @@ def npu(value):
     return [npu(v) for v in value] if isinstance(value, list) else value
 
 
-def same(f, *arguments, fallback=False, **tolerance):
+def same(f, *arguments, signs=False, **tolerance):
     torch_npu.reset_fallbacks()
     actual, expected = f(*npu(list(arguments))), f(*arguments)
-    assert fallback or not torch_npu.fallbacks()
+    assert not torch_npu.fallbacks()
     if isinstance(expected, torch.Tensor):
         actual, expected = (actual,), (expected,)
     for a, e in zip(actual, expected, strict=True):
         torch.testing.assert_close(a.cpu(), e, equal_nan=True, **tolerance)
-        if e.is_floating_point():
+        if signs:  # also of zeros
             assert torch.equal(a.cpu().signbit()[~e.isnan()], e.signbit()[~e.isnan()])
 
 
@@ -36,7 +36,7 @@ def test_pairs_of_floats(name, dtype):
     x, y = PAIRS.to(dtype).unbind(1)
     if name == "hypot" and dtype == torch.bfloat16:
         x, y = x[x.abs() > 1e-30], y[x.abs() > 1e-30]  # the CPU flushes some subnormal numbers
-    same(getattr(torch, name), x, y)
+    same(getattr(torch, name), x, y, signs=name in ("nextafter", "copysign"))
 
 
 @pytest.mark.parametrize("name", ["lcm", "fmin", "fmax", "copysign", "heaviside", "gcd"])
@@ -103,7 +103,7 @@ def test_glu_derivatives():
     g = torch.Generator().manual_seed(0)
     x, dx, grad, dgrad = torch.randn(3, 4, generator=g), torch.randn(3, 4, generator=g), torch.randn(3, 2, generator=g), torch.randn(3, 2, generator=g)
     same(torch.ops.aten.glu_jvp, torch.nn.functional.glu(x), x, dx, 1)
-    same(torch.ops.aten.glu_backward_jvp, torch.randn(3, 4), grad, x, dgrad, dx, 1)
+    same(torch.ops.aten.glu_backward_jvp, torch.ops.aten.glu_backward(grad, x, 1), grad, x, dgrad, dx, 1)
 
 
 @pytest.mark.parametrize("correction", [0, 1, 1.3, 5, 7])
@@ -145,7 +145,6 @@ def test_conjugate():
 
 WRONG = {
     "frexp of ints": lambda d: torch.frexp(torch.ones(2, dtype=torch.int64, device=d)),
-    "shift into another dtype": lambda d: torch.ones(2, dtype=torch.int64, device=d).__ilshift__(torch.ones(2, device=d)),
     "heaviside of two dtypes": lambda d: torch.heaviside(torch.ones(2, device=d), torch.ones(2, dtype=torch.int64, device=d)),
     "mode of nothing": lambda d: torch.mode(torch.empty(0, 3, device=d), 0),
     "hash of nothing": lambda d: torch.hash_tensor(torch.empty(0, device=d)),
