@@ -16,3 +16,6 @@ ctest --test-dir "$BUILD_DIR" --output-on-failure --no-tests=error
 
 say "Python tests"
 TORCH_NPU_BUILD_DIR=$BUILD_DIR TORCH_NPU_WHEEL=$WHEEL "$RUN_ENV/bin/pytest" -q
+
+say "PyTorch's operator database, micro subset"
+OMP_NUM_THREADS=1 TORCH_NPU_FALLBACK=silent "$RUN_ENV/bin/python" -m tests.opinfo run --micro
