@@ -299,10 +299,12 @@ MultiMargin multi_margin_terms(const at::Tensor& self, const at::Tensor& target,
   TORCH_CHECK(p.equal(1) || p.equal(2), "only p == 1 and p == 2 supported");
   TORCH_CHECK(self.dim() <= 2 && (self.numel() > 0 || (self.dim() == 2 && self.size(1) > 0)),
               "Expected non-empty vector or matrix with optional 0-dim batch size, but got: ", self.sizes());
+  TORCH_CHECK(target.scalar_type() == at::kLong, "expected scalar type Long but found ", target.scalar_type());
   const bool single = self.dim() < 2;
   const at::Tensor input = single ? self.reshape({1, -1}) : self;
-  TORCH_CHECK(target.dim() <= 1 && target.numel() == input.size(0), "inconsistent target size, expected ", input.size(0), " but got ",
-              target.sizes());
+  TORCH_CHECK(target.dim() <= 1 && target.numel() == input.size(0), "multi_margin_loss: target tensor should be 1-D with size equal to ",
+              "the number of input samples (batch size). Expected target size [", input.size(0), "], but got ", target.sizes(),
+              ". Input has shape ", self.sizes(), ".");
   TORCH_CHECK(!given(weight) || (weight->dim() <= 1 && weight->numel() == input.size(1)), "inconsistent weight size, expected ",
               input.size(1), " but got ", given(weight) ? weight->sizes() : IntArrayRef());
   const at::Tensor index = target.reshape({-1, 1});
