@@ -12,6 +12,7 @@ loaded, prints nothing and touches no device. Whether an npu can be used, and if
 
 import importlib
 import importlib.util
+import os
 import pathlib
 import sys
 
@@ -87,6 +88,7 @@ def _register():
     torch.utils.generate_methods_for_privateuse1_backend(
         for_tensor=True, for_module=True, for_packed_sequence=True, for_storage=True
     )
+    npu.sharing._register()
     _patches.apply()
 
 
@@ -94,6 +96,12 @@ try:
     _register()
 except Exception as e:  # the entry point must not break `import torch`; using the device raises the sentence
     _library.refuse(f"torch has no room for device 'npu': {e}")
+
+
+if os.environ.get("TORCH_NPU_SANITIZER") == "1" and _library.loaded():
+    from torch_npu.npu import _sanitizer
+
+    _sanitizer.enable_stream_sanitizer()
 
 
 def __getattr__(name):

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <c10/core/Device.h>
+#include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 
 #include "acl/acl.h"
@@ -44,5 +45,8 @@ class TORCH_NPU_API NPUEvent {
   EventState* state_ = nullptr;
   uint8_t flags_;
 };
+
+// Makes `event` what the unrecorded c10::Event `of` stands for: c10 has no flag for events that processes share.
+TORCH_NPU_API void adopt_event(c10::Event& of, NPUEvent event, c10::DeviceIndex device);
 
 }  // namespace torch_npu

@@ -2,9 +2,12 @@
 #include <c10/core/DeviceCapability.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
+#include <utility>
+
 #include "device/event.h"
 #include "device/runtime.h"
 #include "device/stream.h"
+#include "device/trace.h"
 #include "memory/allocators.h"
 
 namespace torch_npu {
@@ -15,6 +18,9 @@ using c10::kPrivateUse1;
 void check_type(c10::Device device) {
   TORCH_CHECK(device.type() == kPrivateUse1, "Expected an npu device, got ", device);
 }
+
+// What adopt_event() hands to the next record() of this thread.
+thread_local NPUEvent* adopted = nullptr;
 
 uint64_t bit(c10::ScalarTypeIndex index) { return uint64_t{1} << static_cast<int>(index); }
 
@@ -46,7 +52,10 @@ struct NPUGuardImpl final : c10::impl::DeviceGuardImplInterface {
 
   c10::DeviceIndex deviceCount() const noexcept override { return device_count(); }
 
-  void synchronizeDevice(const c10::DeviceIndex device) const override { synchronize_device(device); }
+  void synchronizeDevice(const c10::DeviceIndex device) const override {
+    synchronize_device(device);
+    tell_ordering(Ordering::synchronize_device, nullptr, default_stream(device));
+  }
 
   c10::DeviceCapability getDeviceCapability(c10::Device device) const override {
     check_type(device);
@@ -76,25 +85,45 @@ struct NPUGuardImpl final : c10::impl::DeviceGuardImplInterface {
     return old;
   }
   void* getStreamNativeHandle(const c10::Stream stream) const override { return stream_handle(stream); }
-  bool queryStream(const c10::Stream& stream) const override { return query_stream(stream); }
-  void synchronizeStream(const c10::Stream& stream) const override { synchronize_stream(stream); }
+  bool queryStream(const c10::Stream& stream) const override {
+    const bool done = query_stream(stream);
+    if (done) tell_ordering(Ordering::synchronize_stream, nullptr, stream);
+    return done;
+  }
+  void synchronizeStream(const c10::Stream& stream) const override {
+    synchronize_stream(stream);
+    tell_ordering(Ordering::synchronize_stream, nullptr, stream);
+  }
 
   // Events: the void* is an NPUEvent*.
   void record(void** event, const c10::Stream& stream, const c10::DeviceIndex device, const c10::EventFlag flag) const override {
     TORCH_CHECK(device == -1 || device == stream.device_index(), "Event device npu:", static_cast<int>(device),
                 " does not match recording stream's device npu:", static_cast<int>(stream.device_index()), ".");
+    if (C10_UNLIKELY(adopted != nullptr)) {
+      *event = std::exchange(adopted, nullptr);
+      return;
+    }
     if (*event == nullptr) {
       TORCH_CHECK(flag != c10::EventFlag::INVALID, "npu events cannot be made with the flag INVALID.");
       *event = new NPUEvent(flag == c10::EventFlag::BACKEND_DEFAULT ? NPUEvent::kTiming : NPUEvent::kDefault);
     }
     of(*event).record(stream);
+    tell_ordering(Ordering::record, *event, stream);
   }
   void block(void* event, const c10::Stream& stream) const override {
-    if (event != nullptr) of(event).block(stream);
+    if (event == nullptr) return;
+    of(event).block(stream);
+    tell_ordering(Ordering::wait, event, stream);
   }
-  bool queryEvent(void* event) const override { return event == nullptr || of(event).query(); }
+  bool queryEvent(void* event) const override {
+    const bool done = event == nullptr || of(event).query();
+    if (done && event != nullptr) tell_ordering(Ordering::synchronize_event, event, default_stream(of(event).device_index()));
+    return done;
+  }
   void synchronizeEvent(void* event) const override {
-    if (event != nullptr) of(event).synchronize();
+    if (event == nullptr) return;
+    of(event).synchronize();
+    tell_ordering(Ordering::synchronize_event, event, default_stream(of(event).device_index()));
   }
   void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override { delete static_cast<NPUEvent*>(event); }
   double elapsedTime(void* start, void* end, const c10::DeviceIndex) const override {
@@ -117,4 +146,16 @@ struct NPUGuardImpl final : c10::impl::DeviceGuardImplInterface {
 C10_REGISTER_GUARD_IMPL(PrivateUse1, NPUGuardImpl)
 
 }  // namespace
+
+std::atomic<OrderingObserver>& ordering_observer() noexcept {
+  static std::atomic<OrderingObserver> observer{nullptr};
+  return observer;
+}
+
+void adopt_event(c10::Event& of, NPUEvent event, c10::DeviceIndex device) {
+  TORCH_CHECK(of.eventId() == nullptr, "The event is in use already.");
+  adopted = new NPUEvent(std::move(event));
+  of.record(default_stream(device));
+}
+
 }  // namespace torch_npu

@@ -13,6 +13,7 @@
 #include "cann/loader.h"
 #include "launch/launch.h"
 #include "launch/queue.h"
+#include "launch/stacks.h"
 
 namespace torch_npu {
 namespace {
@@ -251,8 +252,9 @@ void enable_peer_access(c10::DeviceIndex device, c10::DeviceIndex peer) {
 }
 
 void raise_asynchronous(int code, const char* call, c10::DeviceIndex device) {
-  const std::string message = cann::take_message();
+  std::string message = cann::take_message();
   const std::string culprit = launch::describe_culprit(device, message);
+  if (const std::string stack = launch::describe_culprit_stack(device, message); !stack.empty()) message += "\n" + stack;
   cann::raise(code, call, culprit.c_str(), message);
 }
 

@@ -11,11 +11,13 @@
 #include <unordered_map>
 
 #include "cann/cann.h"
+#include "cann/export.h"
 #include "cann/loader.h"
 #include "launch/arguments.h"
 #include "launch/config.h"
 #include "launch/launch.h"
 #include "launch/record.h"
+#include "launch/stacks.h"
 
 namespace torch_npu::launch {
 namespace {
@@ -63,6 +65,8 @@ uint64_t hash_of(const AclnnFunction* function, const uint64_t* words, size_t n)
   return h;
 }
 
+thread_local uint64_t running_stack = 0;
+
 // State of one device's launches. Used by its consumer alone, or under `mutex` by callers when there is no queue.
 class Executor {
  public:
@@ -71,6 +75,7 @@ class Executor {
     const RecordView view(body);
     remember(view);
     const Record& r = view.record;
+    running_stack = r.stack;
     resolve(*r.function);
     if (r.reply != nullptr) {
       run_for_shapes(view);
@@ -80,6 +85,7 @@ class Executor {
       run_cached(view);
     }
     if (config().blocking) check(cann::aclrtSynchronizeStream(r.stream), "aclrtSynchronizeStream", view);
+    running_stack = 0;  // stays where an exception leaves from
   }
 
   ExecutorCacheStats stats() {
@@ -89,17 +95,17 @@ class Executor {
 
   std::string culprit(std::string_view message) {
     std::lock_guard lock(mutex_);
-    for (uint64_t back = 1; back <= kHistory && back <= launches_; ++back) {
-      const Past& past = history_[(launches_ - back) % kHistory];
-      const std::string_view name = past.function->name;
-      const size_t at = message.find(name);
-      // "aclnnAdd" must not match "aclnnAddmm".
-      if (at == std::string_view::npos || (at + name.size() < message.size() && std::isalnum(message[at + name.size()]))) continue;
-      std::string text = std::string(past.op) + " (" + past.function->name + ")";
-      if (past.complete) text += " with " + describe_arguments(*past.function, past.words.data());
-      return text;
-    }
-    return {};
+    const Past* past = find_culprit(message);
+    if (past == nullptr) return {};
+    std::string text = std::string(past->op) + " (" + past->function->name + ")";
+    if (past->complete) text += " with " + describe_arguments(*past->function, past->words.data());
+    return text;
+  }
+
+  uint64_t culprit_stack(std::string_view message) {
+    std::lock_guard lock(mutex_);
+    const Past* past = find_culprit(message);
+    return past == nullptr ? 0 : past->stack;
   }
 
  private:
@@ -211,14 +217,28 @@ class Executor {
   struct Past {
     const AclnnFunction* function;
     const char* op;
+    uint64_t stack;
     bool complete;  // all words fit
     std::array<uint64_t, 64> words;
   };
+
+  const Past* find_culprit(std::string_view message) const {
+    for (uint64_t back = 1; back <= kHistory && back <= launches_; ++back) {
+      const Past& past = history_[(launches_ - back) % kHistory];
+      const std::string_view name = past.function->name;
+      const size_t at = message.find(name);
+      // "aclnnAdd" must not match "aclnnAddmm".
+      if (at == std::string_view::npos || (at + name.size() < message.size() && std::isalnum(message[at + name.size()]))) continue;
+      return &past;
+    }
+    return nullptr;
+  }
 
   void remember(const RecordView& view) {
     Past& past = history_[launches_++ % kHistory];
     past.function = view.record.function;
     past.op = view.record.op;
+    past.stack = view.record.stack;
     past.complete = view.record.words <= past.words.size();
     if (past.complete) std::memcpy(past.words.data(), view.words, view.record.words * 8);
   }
@@ -255,7 +275,13 @@ Executor& executor_of(int64_t device) {
 
 void run_record(void* body) { executor_of(static_cast<const Record*>(body)->device).run(body); }
 
-ExecutorCacheStats executor_cache_stats(c10::DeviceIndex device) { return executor_of(device).stats(); }
+TORCH_NPU_API ExecutorCacheStats executor_cache_stats(c10::DeviceIndex device) { return executor_of(device).stats(); }
+
+uint64_t take_failed_stack() { return std::exchange(running_stack, 0); }
+
+std::string describe_culprit_stack(c10::DeviceIndex device, std::string_view cann_message) {
+  return describe_stack(executor_of(device).culprit_stack(cann_message));
+}
 
 std::string describe_culprit(c10::DeviceIndex device, std::string_view cann_message) {
   return executor_of(device).culprit(cann_message);

@@ -11,6 +11,7 @@
 #include "launch/config.h"
 #include "launch/queue.h"
 #include "launch/record.h"
+#include "launch/stacks.h"
 
 namespace torch_npu::launch {
 
@@ -136,7 +137,7 @@ void Launch::string(std::string_view s) {
 void Launch::enqueue(ShapeReply* reply) {
   const c10::DeviceIndex device = current_device();
   raise_pending(device);
-  const Record record{&function_, op_, stream_handle(current_stream(device)), reply, device,
+  const Record record{&function_, op_, stream_handle(current_stream(device)), reply, keep_stack(), device,
                       static_cast<uint32_t>(addresses_.size()), static_cast<uint32_t>(key_.size())};
   push(device, op_, &run_record,
        {{&record, sizeof record}, {addresses_.data(), addresses_.size() * 8}, {key_.data(), key_.size() * 8}});

@@ -14,6 +14,7 @@
 #include "device/stream.h"
 #include "launch/config.h"
 #include "launch/ring.h"
+#include "launch/stacks.h"
 
 namespace torch_npu::launch {
 namespace {
@@ -61,12 +62,21 @@ class DeviceQueue {
   void raise_pending() {
     if (C10_LIKELY(!failed_.load(std::memory_order_acquire))) return;
     std::exception_ptr error;
+    uint64_t stack = 0;
     {
       std::lock_guard lock(mutex_);
       error = std::exchange(error_, nullptr);
+      stack = std::exchange(error_stack_, 0);
       failed_.store(false, std::memory_order_release);
     }
-    if (error) std::rethrow_exception(error);
+    if (error == nullptr) return;
+    try {
+      std::rethrow_exception(error);
+    } catch (c10::Error& e) {
+      // Printing it may take the GIL, which the consumer never does.
+      if (std::string text = describe_stack(stack); !text.empty()) e.add_context(std::move(text));
+      throw;
+    }
   }
 
   void shutdown() noexcept {
@@ -111,7 +121,11 @@ class DeviceQueue {
   // The first error is the cause; what follows it is usually a consequence.
   void keep(std::exception_ptr error) {
     std::lock_guard lock(mutex_);
-    if (!error_) error_ = std::move(error);
+    const uint64_t stack = take_failed_stack();
+    if (!error_) {
+      error_ = std::move(error);
+      error_stack_ = stack;
+    }
     failed_.store(true, std::memory_order_release);
   }
 
@@ -121,6 +135,7 @@ class DeviceQueue {
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::exception_ptr error_;
+  uint64_t error_stack_ = 0;
   std::thread thread_;
 };
 

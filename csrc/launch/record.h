@@ -30,6 +30,7 @@ struct Record {
   const char* op;
   aclrtStream stream;
   ShapeReply* reply;
+  uint64_t stack;  // see stacks.h
   int64_t device;
   uint32_t addresses;
   uint32_t words;

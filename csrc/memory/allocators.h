@@ -4,6 +4,7 @@
 #include <ATen/core/CachingHostAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
+#include <functional>
 #include <vector>
 
 #include "cann/export.h"
@@ -28,6 +29,10 @@ TORCH_NPU_API void raw_delete(void* address);
 // The share of the device's memory that this process may reserve, 0 to 1.
 TORCH_NPU_API void set_memory_fraction(double fraction, c10::DeviceIndex device);
 TORCH_NPU_API double memory_fraction(c10::DeviceIndex device);
+
+// `observer` is called, on whichever thread, before an OutOfMemoryError is raised: device, bytes asked for, bytes of the device in
+// total, bytes of it that are free.
+TORCH_NPU_API void observe_out_of_memory(std::function<void(c10::DeviceIndex, size_t, size_t, size_t)> observer);
 
 // Every segment and block of all devices, or of one private pool; `history` holds, per device, what was recorded.
 struct MemorySnapshot {

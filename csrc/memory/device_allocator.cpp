@@ -14,6 +14,7 @@
 #include "launch/queue.h"
 #include "memory/allocators.h"
 #include "memory/cann_backend.h"
+#include "memory/pluggable.h"
 
 namespace torch_npu {
 namespace memory {
@@ -33,6 +34,11 @@ struct HistorySettings {
   size_t max_entries = 1;
   History::RecordContext when = History::RecordContext::NEVER;
 } history_settings;
+
+std::vector<OutOfMemoryObserver>& observers() {  // under `making`
+  static auto* all = new std::vector<OutOfMemoryObserver>;
+  return *all;
+}
 
 void configure_history(DeviceCache& cache, bool clear) {
   const HistorySettings& s = history_settings;
@@ -55,6 +61,7 @@ DeviceCache& make_cache(c10::DeviceIndex device) {
     if (!made_any.exchange(true)) pthread_atfork(nullptr, nullptr, &forget_in_child);
     auto cache = std::make_unique<DeviceCache>(device, make_cann_backend(device), settings);
     configure_history(*cache, false);
+    for (const OutOfMemoryObserver& observer : observers()) cache->attach_out_of_memory_observer(observer);
     slot = cache.release();
   }
   return *slot.load();
@@ -83,10 +90,46 @@ void delete_block(void* context) {
   block->cache->free(block);
 }
 
+std::atomic<const Pluggable*> pluggable_functions{nullptr};
+
+// What a DataPtr of a pluggable allocator points to as its context.
+struct Outside {
+  const Pluggable* functions;
+  void* data;
+  size_t bytes;
+  c10::Stream stream;
+};
+
+void delete_outside(void* context) {
+  const std::unique_ptr<Outside> outside(static_cast<Outside*>(context));
+  if (outside == nullptr || forked.load(std::memory_order_relaxed)) return;
+  const c10::DeviceIndex device = outside->stream.device_index();
+  try {
+    // The function knows the stream, but not what has not reached it yet.
+    launch::drain_nothrow(device);
+    outside->functions->release(outside->data, static_cast<ssize_t>(outside->bytes), device, stream_handle(outside->stream));
+  } catch (...) {
+    // Deleters must not raise; the device is gone.
+  }
+}
+
+c10::DataPtr allocate_outside(const Pluggable& functions, size_t bytes, c10::DeviceIndex index) {
+  const c10::Device device(c10::kPrivateUse1, index);
+  if (bytes == 0) return {nullptr, nullptr, &delete_outside, device};
+  const c10::Stream stream = current_stream(index);
+  void* data = functions.allocate(static_cast<ssize_t>(bytes), index, stream_handle(stream));
+  TORCH_CHECK_WITH(OutOfMemoryError, data != nullptr, "The pluggable allocator returned no memory for ", bytes, " bytes on npu:",
+                   static_cast<int>(index), ".");
+  return {data, new Outside{&functions, data, bytes, stream}, &delete_outside, device};
+}
+
 class Allocator final : public c10::DeviceAllocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
     const c10::DeviceIndex index = current_device();
+    if (const Pluggable* functions = pluggable_functions.load(std::memory_order_relaxed); C10_UNLIKELY(functions != nullptr)) {
+      return allocate_outside(*functions, bytes, index);
+    }
     const c10::Device device(c10::kPrivateUse1, index);
     if (bytes == 0) return {nullptr, nullptr, &delete_block, device};
     Block* block = cache_of(index).malloc(bytes, current_stream(index).id());
@@ -156,6 +199,14 @@ void apply_settings(const Settings& settings) {
   for_each_cache([&](DeviceCache& cache) { cache.apply(settings); });
 }
 
+void use_pluggable(Pluggable functions) {
+  TORCH_CHECK(!made_any.load(), "The allocator cannot be changed any more: npu memory is in use. Change it at the start of the program.");
+  TORCH_CHECK(pluggable_functions.load() == nullptr, "The allocator has been changed already.");
+  pluggable_functions.store(new Pluggable(functions));  // leaked: tensors may die while the process exits
+}
+
+const Pluggable* pluggable() noexcept { return pluggable_functions.load(); }
+
 }  // namespace memory
 
 c10::DeviceAllocator* device_allocator() { return memory::allocator(); }
@@ -188,6 +239,12 @@ void set_memory_fraction(double fraction, c10::DeviceIndex device) {
 }
 
 double memory_fraction(c10::DeviceIndex device) { return memory::device_cache(device).memory_fraction(); }
+
+void observe_out_of_memory(memory::OutOfMemoryObserver observer) {
+  std::lock_guard<std::mutex> lock(memory::making);
+  memory::observers().push_back(observer);
+  memory::for_each_cache([&](memory::DeviceCache& cache) { cache.attach_out_of_memory_observer(observer); });
+}
 
 MemorySnapshot memory_snapshot(c10::MempoolId_t pool) {
   MemorySnapshot snapshot;

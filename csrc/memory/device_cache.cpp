@@ -692,10 +692,9 @@ Block* DeviceCache::find(const void* address) {
 void DeviceCache::begin_allocate_to_pool(c10::MempoolId_t id, StreamFilter filter) {
   retain_pool(id);
   Lock lock(mutex_);
-  for (const auto& [other, unused] : filters_) {
-    TORCH_CHECK(other != id, "Memory pool (", id.first, ", ", id.second, ") is already in use on npu:",
-                static_cast<int>(device_), ".");
-  }
+  const bool in_use = std::any_of(filters_.begin(), filters_.end(), [&](const auto& entry) { return entry.first == id; });
+  if (in_use) --pool_of(id).use_count;
+  TORCH_CHECK(!in_use, "Memory pool (", id.first, ", ", id.second, ") is already in use on npu:", static_cast<int>(device_), ".");
   filters_.emplace_back(id, std::move(filter));
 }
 

@@ -2,10 +2,8 @@
 // Python ones; those that may wait for a device or for the queue release the GIL.
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <torch/csrc/Event.h>
-#include <torch/csrc/Exceptions.h>
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/utils/device_lazy_init.h>
-#include <torch/csrc/utils/pybind.h>
 
 #include <tuple>
 
@@ -15,24 +13,14 @@
 #include "device/event.h"
 #include "device/runtime.h"
 #include "device/stream.h"
-#include "memory/allocators.h"
-#include "memory/settings.h"
+#include "device/trace.h"
+#include "launch/launch.h"
+#include "launch/stacks.h"
 #include "ops/fallback.h"
-
-namespace py = pybind11;
+#include "python/bindings.h"
 
 namespace torch_npu {
 namespace {
-
-template <class F>
-auto wrapped(F f) {
-  return torch::wrap_pybind_function(f);
-}
-
-template <class F>
-auto without_gil(F f) {
-  return torch::wrap_pybind_function_no_gil(f);
-}
 
 // The C++ exception that is being turned into a Python one right now, as a dict, or None if it is not an NPUError: called by
 // torch.AcceleratorError.__new__ from within the handler.
@@ -73,6 +61,68 @@ py::object current_error() {
 void init() {
   torch::utils::register_fork_handler_for_device_init(c10::DeviceType::PrivateUse1);
   initialize();
+}
+
+// synchronize(device_index), -1 for the current device. A plain C function: pybind11's argument handling would cost more than
+// waiting for an idle device does.
+PyObject* synchronize(PyObject*, PyObject* device) {
+  HANDLE_TH_ERRORS
+  const long index = PyLong_AsLong(device);
+  if (index == -1 && PyErr_Occurred() != nullptr) throw python_error();
+  if (!is_initialized()) init();
+  {
+    py::gil_scoped_release no_gil;
+    synchronize_device(static_cast<c10::DeviceIndex>(index));
+    tell_ordering(Ordering::synchronize_device, nullptr, default_stream(static_cast<c10::DeviceIndex>(index)));
+  }
+  Py_RETURN_NONE;
+  END_HANDLE_TH_ERRORS
+}
+
+// The frames of a captured Python stack as Python prints them, the innermost last.
+std::string print_stack(const std::shared_ptr<c10::GatheredContext>& stack) {
+  auto* captured = dynamic_cast<torch::CapturedTraceback*>(stack.get());
+  if (captured == nullptr || Py_IsInitialized() == 0) return {};
+  py::gil_scoped_acquire gil;
+  std::vector<torch::CapturedTraceback*> one{captured};
+  std::string text;
+  const py::list frames = torch::py_symbolize(one)[0];
+  for (size_t i = frames.size(); i-- > 0;) {
+    const py::dict frame = frames[i];
+    text += c10::str("  File \"", py::cast<std::string>(frame["filename"]), "\", line ", py::cast<int64_t>(frame["line"]), ", in ",
+                     py::cast<std::string>(frame["name"]), "\n");
+  }
+  return text;
+}
+
+// set_ordering_observer(f): f(what, event, device, stream_id) for everything that orders streams; None stops.
+PyObject* ordering_callback = nullptr;  // kept for ever: threads may be on their way into it
+
+void tell_python(Ordering what, const void* event, c10::Stream stream) {
+  static constexpr const char* kNames[] = {"record", "wait", "synchronize_event", "synchronize_stream", "synchronize_device"};
+  py::gil_scoped_acquire gil;
+  const py::handle callback(ordering_callback);
+  callback(kNames[static_cast<int>(what)], reinterpret_cast<uintptr_t>(event), static_cast<int>(stream.device_index()), stream.id());
+}
+
+void set_ordering_observer(const py::object& observer) {
+  if (observer.is_none()) {
+    ordering_observer() = nullptr;
+    return;
+  }
+  ordering_callback = py::object(observer).release().ptr();
+  ordering_observer() = &tell_python;
+}
+
+PyMethodDef functions[] = {{"synchronize", &synchronize, METH_O, nullptr}, {nullptr, nullptr, 0, nullptr}};
+
+py::dict executor_stats(c10::DeviceIndex device) {
+  const launch::ExecutorCacheStats stats = launch::executor_cache_stats(device);
+  py::dict d;
+  d["hits"] = stats.hits;
+  d["misses"] = stats.misses;
+  d["entries"] = stats.entries;
+  return d;
 }
 
 c10::Stream stream(int64_t id, int device) {
@@ -129,6 +179,14 @@ void bind_runtime(py::module_& m) {
       .def_readonly("uuid", &DeviceProperties::uuid)
       .def_readonly("supports_bfloat16", &DeviceProperties::supports_bfloat16)
       .def("__repr__", &describe);
+  launch::set_stack_functions({[]() -> std::shared_ptr<c10::GatheredContext> { return torch::CapturedTraceback::gather(true, false, false); }, &print_stack});
+  torch::installCapturedTracebackPython();
+  PyModule_AddFunctions(m.ptr(), functions);
+  m.def("set_ordering_observer", wrapped(&set_ordering_observer));
+  m.def("executor_stats", wrapped(&executor_stats));
+  m.def("external_stream", without_gil([](uintptr_t handle, c10::DeviceIndex device) {
+          return external_stream(reinterpret_cast<aclrtStream>(handle), device).id();
+        }));
   m.def("device_count", [] { return static_cast<int>(device_count()); });
   m.def("unavailable_reason", without_gil(&unavailable_reason));
   m.def("installation", wrapped(&installation));
@@ -144,48 +202,6 @@ void bind_runtime(py::module_& m) {
   m.def("elapsed_time", wrapped(&elapsed_time));
   m.def("event_handle", without_gil(&event_handle));
   m.def("stream_priority_range", without_gil(&stream_priority_range));
-}
-
-// ---- memory -----------------------------------------------------------------------------------------------------------
-
-py::list segments() {
-  py::list result;
-  for (const auto& segment : memory_snapshot().segments) {
-    py::dict d;
-    d["device"] = static_cast<int>(segment.device);
-    d["address"] = segment.address;
-    d["total_size"] = segment.total_size;
-    d["allocated_size"] = segment.allocated_size;
-    d["active_size"] = segment.active_size;
-    d["requested_size"] = segment.requested_size;
-    d["stream"] = reinterpret_cast<uintptr_t>(segment.stream);
-    d["segment_type"] = segment.is_large ? "large" : "small";
-    d["segment_pool_id"] = std::make_tuple(segment.owner_private_pool_id.first, segment.owner_private_pool_id.second);
-    d["is_expandable"] = segment.is_expandable;
-    py::list blocks;
-    size_t address = segment.address;
-    for (const auto& block : segment.blocks) {
-      py::dict b;
-      b["address"] = address;
-      address += block.size;
-      b["size"] = block.size;
-      b["requested_size"] = block.requested_size;
-      b["state"] = block.allocated ? "active_allocated" : block.active ? "active_pending_free" : "inactive";
-      blocks.append(b);
-    }
-    d["blocks"] = blocks;
-    result.append(d);
-  }
-  return result;
-}
-
-void bind_memory(py::module_& m) {
-  m.def("raw_alloc", without_gil([](size_t bytes) { return reinterpret_cast<uintptr_t>(raw_alloc(bytes)); }));
-  m.def("raw_delete", without_gil([](uintptr_t address) { raw_delete(reinterpret_cast<void*>(address)); }));
-  m.def("set_memory_fraction", without_gil(&set_memory_fraction));
-  m.def("memory_fraction", without_gil(&memory_fraction));
-  m.def("set_allocator_settings", without_gil(&memory::set_allocator_settings));
-  m.def("memory_snapshot", wrapped(&segments));
 }
 
 // ---- fallbacks --------------------------------------------------------------------------------------------------------
@@ -216,5 +232,6 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "Bindings of torch_npu; use torch.npu and torch_npu instead.";
   torch_npu::bind_runtime(m);
   torch_npu::bind_memory(m);
+  torch_npu::bind_sharing(m);
   torch_npu::bind_fallbacks(m);
 }

@@ -145,3 +145,69 @@ def test_fork_before_device_use_works():
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     """)
     assert done.returncode == 0, done.stderr
+
+
+PLACE = """
+def the_place_in_the_program(x):
+    return x + x
+
+import torch, torch_npu
+x = torch.ones(3, device="npu")
+torch.npu.synchronize()
+y = the_place_in_the_program(x)
+try:
+    for _ in range(3):
+        z = x * 2
+    torch.npu.synchronize()
+except torch_npu.NPUError as e:
+    print(e)
+"""
+
+
+def test_python_stack_of_the_operator_that_failed():
+    # The first phase fails on the consumer thread; the kernel, on the device.
+    for fault in ("aclnnAddGetWorkspaceSize:1:561103", "aclnnAdd:1:561103"):
+        out = run(PLACE, SOFTCANN_FAULT=fault, TORCH_NPU_LAUNCH_STACKS="1").stdout
+        assert "aten::add.Tensor" in out and "It was called here" in out, out
+        assert "in the_place_in_the_program" in out, out
+        out = run(PLACE, SOFTCANN_FAULT=fault).stdout
+        assert "aten::add.Tensor" in out and "It was called here" not in out, out
+
+
+def test_full_queue_waits_and_then_goes_on():
+    # Far more work than the queue holds, behind a first operator that takes long: the caller waits, nothing is lost.
+    out = run("""
+import torch, torch_npu
+x = torch.zeros(64, device="npu")
+a = torch.ones(900, 900, device="npu")
+for _ in range(5):
+    a = a @ a * 1e-3
+for _ in range(30000):
+    x += 1
+print(int(x.sum().item()))
+""").stdout
+    assert out.split() == [str(30000 * 64)]
+
+
+def test_exception_exit_and_fork_with_a_full_queue():
+    out = run("""
+import os, sys, torch, torch_npu
+x = torch.zeros(64, device="npu")
+for _ in range(20000):
+    x += 1
+child = os.fork()
+if child == 0:
+    try:
+        x + 1
+    except RuntimeError as e:
+        os._exit(0 if "fork" in str(e) else 1)
+    os._exit(2)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+for _ in range(20000):
+    x += 1
+print(int(x[0].item()))
+for _ in range(20000):
+    x += 1
+raise SystemExit(7)
+""")
+    assert out.stdout.split() == ["40000"] and out.returncode == 7

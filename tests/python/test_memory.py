@@ -453,3 +453,153 @@ assert int(whole.max()) == 5
     run_python(code, PYTORCH_NPU_ALLOC_CONF="expandable_segments:True,segment_size_mb:2", SOFTCANN_MEMORY="1G")
     coarse = run_python(code, check=False, PYTORCH_NPU_ALLOC_CONF="expandable_segments:True", SOFTCANN_MEMORY="1G")
     assert "add segment_size_mb:2 to PYTORCH_NPU_ALLOC_CONF" in coarse.stderr
+
+
+# ---- private pools, snapshots, observers, other allocators ------------------------------------------------------------------
+
+
+def test_pool_keeps_its_memory_apart(clean):
+    pool = torch.npu.MemPool()
+    assert pool.use_count() == 0
+    with torch.npu.use_mem_pool(pool):
+        inside = npu_bytes(3 * MIB)
+        assert pool.use_count() == 2
+        with pytest.raises(RuntimeError, match="already in use"), torch.npu.use_mem_pool(pool):
+            pass
+    assert pool.use_count() == 1
+    outside = npu_bytes(3 * MIB)
+    (segment,) = pool.snapshot()
+    assert segment["segment_pool_id"] == pool.id and segment["allocated_size"] == 3 * MIB
+    assert segment["address"] <= inside.data_ptr() < segment["address"] + segment["total_size"]
+    assert not segment["address"] <= outside.data_ptr() < segment["address"] + segment["total_size"]
+    address = inside.data_ptr()
+    del inside, segment
+    assert npu_bytes(3 * MIB).data_ptr() != address
+    with torch.npu.use_mem_pool(pool):
+        assert npu_bytes(3 * MIB).data_ptr() == address
+    id = pool.id
+    torch.npu.empty_cache()
+    assert torch.npu.memory_snapshot(id) != []  # the pool lives
+    del pool
+    torch.npu.empty_cache()
+    assert torch.npu.memory_snapshot(id) == []
+
+
+def test_pool_is_for_the_calling_thread_only(clean):
+    import threading
+
+    pool, addresses = torch.npu.MemPool(), []
+    with torch.npu.use_mem_pool(pool):
+        mine = npu_bytes(MIB)
+        thread = threading.Thread(target=lambda: addresses.append(npu_bytes(MIB).data_ptr()))
+        thread.start()
+        thread.join()
+    (segment,) = pool.snapshot()
+    inside = range(segment["address"], segment["address"] + segment["total_size"])
+    assert mine.data_ptr() in inside and addresses[0] not in inside
+
+
+def test_history_says_where_memory_came_from(clean, tmp_path):
+    import pickle
+
+    from torch.cuda import _memory_viz
+
+    def this_function_allocates():
+        return npu_bytes(5 * MIB)
+
+    torch.npu.memory._record_memory_history(max_entries=100, stacks="python", clear_history=True)
+    try:
+        x = this_function_allocates()
+        address = x.data_ptr()
+        npu_bytes(2 * MIB)
+        torch.npu.memory._dump_snapshot(tmp_path / "snapshot.pickle")
+    finally:
+        torch.npu.memory._record_memory_history(None)
+    snapshot = pickle.loads((tmp_path / "snapshot.pickle").read_bytes())
+    blocks = [b for s in snapshot["segments"] for b in s["blocks"] if b["address"] == address]
+    assert [b["state"] for b in blocks] == ["active_allocated"] and blocks[0]["requested_size"] == 5 * MIB
+    assert "this_function_allocates" in [f["name"] for f in blocks[0]["frames"]]
+    trace = snapshot["device_traces"][0]
+    events = [e["action"] for e in trace]
+    assert events.index("alloc") < events.index("free_requested") < events.index("free_completed")
+    (allocation,) = [e for e in trace if e["action"] == "alloc" and e["addr"] == address]
+    assert any(f["filename"] == __file__ for f in allocation["frames"])
+    # torch's own viewers take it.
+    assert "5.0MiB" in _memory_viz.trace(snapshot)
+    assert "<html" in _memory_viz.trace_plot(snapshot).lower()
+    before = len(torch.npu.memory._snapshot()["device_traces"][0])
+    npu_bytes(2 * MIB)
+    assert len(torch.npu.memory._snapshot()["device_traces"][0]) == before  # off
+
+
+def test_observer_sees_an_allocation_fail(run_python):
+    run_python("""
+import torch, torch_npu
+seen = []
+torch.npu.memory._attach_out_of_memory_observer(lambda *what: seen.append(what))
+torch.npu.set_per_process_memory_fraction(0.5)
+assert torch.npu.get_per_process_memory_fraction() == 0.5
+total = torch.npu.mem_get_info()[1]
+try:
+    torch.empty(total * 3 // 4, dtype=torch.uint8, device="npu")
+    assert False
+except torch.OutOfMemoryError as e:
+    assert "memory fraction 0.5" in str(e), e
+(device, asked, whole, free), = seen
+assert (device, asked, whole) == (0, total * 3 // 4, total) and 0 < free <= total
+""", SOFTCANN_MEMORY="1G")
+
+
+def test_pluggable_allocator(run_python, tmp_path):
+    import subprocess
+
+    source, library = tmp_path / "own.cpp", tmp_path / "own.so"
+    source.write_text("""
+#include <dlfcn.h>
+#include <sys/types.h>
+static int made = 0, gone = 0;
+extern "C" void* own_malloc(ssize_t size, int, void*) {
+  void* p = nullptr;
+  auto f = (int (*)(void**, size_t, int))dlsym(RTLD_DEFAULT, "aclrtMalloc");
+  if (f == nullptr) f = (int (*)(void**, size_t, int))dlsym(dlopen("libascendcl.so", RTLD_NOW | RTLD_NOLOAD), "aclrtMalloc");
+  if (f(&p, size, 0) != 0) return nullptr;
+  ++made;
+  return p;
+}
+extern "C" void own_free(void* p, ssize_t, int, void* stream) {
+  void* acl = dlopen("libascendcl.so", RTLD_NOW | RTLD_NOLOAD);
+  ((int (*)(void*))dlsym(acl, "aclrtSynchronizeStream"))(stream);
+  ((int (*)(void*))dlsym(acl, "aclrtFree"))(p);
+  ++gone;
+}
+extern "C" int counted() { return made * 1000 + gone; }
+""")
+    subprocess.run(["g++", "-shared", "-fPIC", "-O1", source, "-o", library, "-ldl"], check=True)
+    run_python(f"""
+import ctypes, torch, torch_npu
+with_wrong_name = torch.npu.NPUPluggableAllocator("{library}", "no_such", "own_free")
+try:
+    torch.npu.change_current_allocator(with_wrong_name)
+    assert False
+except RuntimeError as e:
+    assert "has no function no_such" in str(e), e
+torch.npu.change_current_allocator(torch.npu.NPUPluggableAllocator("{library}", "own_malloc", "own_free"))
+assert torch.npu.get_allocator_backend() == "pluggable"
+x = torch.arange(4.).npu()
+y = x + x
+assert y.cpu().tolist() == [0., 2., 4., 6.]
+del x, y
+counted = ctypes.CDLL("{library}").counted()
+assert counted == 2002, counted
+assert torch.npu.memory_allocated() == 0
+""")
+    run_python(f"""
+import torch, torch_npu
+x = torch.ones(2).npu()
+assert torch.npu.get_allocator_backend() == "native"
+try:
+    torch.npu.change_current_allocator(torch.npu.NPUPluggableAllocator("{library}", "own_malloc", "own_free"))
+    assert False
+except RuntimeError as e:
+    assert "npu memory is in use" in str(e), e
+""")

@@ -232,3 +232,42 @@ for _ in range(50):
 e = torch.npu.Event(); e.record()
 """)
     assert done.stderr == ""
+
+
+def test_external_stream_is_the_same_queue():
+    made = torch.npu.Stream()
+    external = torch.npu.ExternalStream(made.npu_stream)
+    assert external.npu_stream == made.npu_stream and external.device == made.device
+    with torch.npu.stream(external):
+        assert torch.npu.current_stream().npu_stream == made.npu_stream
+        x = torch.ones(1000, device="npu") * 3
+    made.synchronize()
+    assert external.query()
+    assert x.sum().item() == 3000
+    with pytest.raises(RuntimeError, match="Not a stream handle"):
+        torch.npu.ExternalStream(0)
+
+
+def test_wait_stream_orders_streams():
+    side = torch.npu.Stream(priority=-1)
+    x = long_work()
+    expected = (x * 2).sum().cpu()
+    side.wait_stream(torch.npu.current_stream())
+    with torch.npu.stream(side):
+        y = x * 2
+    torch.npu.current_stream().wait_stream(side)
+    x.record_stream(side)
+    assert torch.equal(y.sum().cpu(), expected)
+
+
+def test_executors_are_reused():
+    x, y = torch.ones(7, 3, device="npu"), torch.ones(7, 3, device="npu")
+    z = x + y
+    torch.npu.synchronize()
+    before = torch.npu.executor_stats()
+    for _ in range(100):
+        z = x + y
+    torch.npu.synchronize()
+    after = torch.npu.executor_stats()
+    assert after["hits"] - before["hits"] == 100 and after["misses"] == before["misses"]
+    assert z.sum().item() == 42

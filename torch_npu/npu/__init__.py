@@ -1,6 +1,6 @@
 """``torch.npu``: what ``torch.cuda`` is for CUDA devices. Everything that needs a device starts it at the first use."""
 
-from torch_npu.npu import amp, devices, memory, options, random, streams
+from torch_npu.npu import amp, devices, memory, options, random, sharing, streams
 from torch_npu.npu.amp import get_amp_supported_dtype
 from torch_npu.npu.devices import *  # noqa: F403
 from torch_npu.npu.devices import (  # what torch itself looks up
@@ -18,7 +18,7 @@ from torch_npu.npu.random import *  # noqa: F403
 from torch_npu.npu.random import _default_generators, _get_generator
 from torch_npu.npu.streams import *  # noqa: F403
 
-_SUBMODULES = ("amp", "devices", "memory", "options", "random", "streams")
+_SUBMODULES = ("amp", "devices", "memory", "options", "random", "sharing", "streams")
 
 __all__ = [
     *devices.__all__,

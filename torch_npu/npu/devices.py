@@ -11,6 +11,7 @@ __all__ = [
     "device",
     "device_count",
     "device_of",
+    "executor_stats",
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
@@ -108,11 +109,14 @@ def set_device(device):
         torch._C._accelerator_setDeviceIndex(index)
 
 
+# Looked up once: synchronize() is called often, and mostly has nothing to wait for.
+_synchronize = _library.bindings().synchronize if _library.loaded() else lambda index: _library.bindings()
+
+
 def synchronize(device=None):
     """Waits until ``device`` (default: the current one) has finished everything it was given. Errors of earlier operators
     are raised here, with the name of the operator that caused them."""
-    _lazy_init()
-    torch._C._accelerator_synchronizeDevice(_get_device_index(device, optional=True))
+    _synchronize(-1 if device is None else _get_device_index(device))
 
 
 class device:
@@ -177,3 +181,11 @@ def _exchange_device(index):
 
 def _maybe_exchange_device(index):
     return torch._C._accelerator_maybeExchangeDevice(index) if index >= 0 else -1
+
+
+def executor_stats(device=None):
+    """How often the launcher of ``device`` (default: the current one) could reuse an aclnn executor: ``hits`` are calls whose
+    operator, shapes, dtypes and scalars were those of an earlier one, ``misses`` those that went through CANN's first phase,
+    ``entries`` the executors that are kept. Waits for nothing; :func:`synchronize` first for numbers up to date."""
+    _lazy_init()
+    return _library.bindings().executor_stats(_get_device_index(device, optional=True))

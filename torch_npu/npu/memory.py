@@ -1,6 +1,9 @@
 """Device memory: the caching allocator's numbers and controls. All sizes are bytes."""
 
 import collections
+import contextlib
+import pickle
+import sys
 
 import torch
 
@@ -8,9 +11,15 @@ from torch_npu import _library
 from torch_npu.npu.devices import _existing_device_index, _get_device_index, _lazy_init, is_initialized
 
 __all__ = [
+    "MemPool",
+    "NPUPluggableAllocator",
     "caching_allocator_alloc",
     "caching_allocator_delete",
+    "change_current_allocator",
     "empty_cache",
+    "get_allocator_backend",
+    "get_per_process_memory_fraction",
+    "ipc_collect",
     "max_memory_allocated",
     "max_memory_cached",
     "max_memory_reserved",
@@ -27,6 +36,7 @@ __all__ = [
     "reset_max_memory_cached",
     "reset_peak_memory_stats",
     "set_per_process_memory_fraction",
+    "use_mem_pool",
 ]
 
 
@@ -96,6 +106,12 @@ reset_max_memory_allocated = reset_peak_memory_stats
 reset_max_memory_cached = reset_peak_memory_stats
 
 
+def get_per_process_memory_fraction(device=None):
+    """The share of the memory of ``device`` (default: the current one) that this process may reserve, 0 to 1."""
+    _lazy_init()
+    return _library.bindings().memory_fraction(_get_device_index(device, optional=True))
+
+
 def set_per_process_memory_fraction(fraction, device=None):
     """Limits this process to ``fraction`` (0 to 1) of the memory of ``device`` (default: the current one); more raises
     torch.OutOfMemoryError."""
@@ -123,10 +139,137 @@ def caching_allocator_delete(mem_ptr):
     _library.bindings().raw_delete(mem_ptr)
 
 
-def memory_snapshot():
-    """Every piece of memory that the allocator holds, on all devices: a list of segments, each a dict with ``device``, ``address``,
-    ``total_size``, ``stream`` and its ``blocks``, which have ``address``, ``size`` and ``state``."""
-    return _library.bindings().memory_snapshot() if is_initialized() else []
+def memory_snapshot(mempool_id=None):
+    """Every piece of memory that the allocator holds, on all devices, or of one :class:`MemPool` by its ``id``: a list of segments,
+    each a dict with ``device``, ``address``, ``total_size``, ``stream`` and its ``blocks``, which have ``address``, ``size`` and ``state``."""
+    return _library.bindings().memory_snapshot(tuple(mempool_id or (0, 0)))["segments"] if is_initialized() else []
+
+
+def _record_memory_history(enabled="all", context="all", stacks="all", max_entries=sys.maxsize, device=None, clear_history=False):
+    """Records what happens to device memory and where from, for :func:`_snapshot`; arguments as in ``torch.cuda.memory``.
+
+    Args:
+        enabled: ``"all"`` keeps the last ``max_entries`` allocations and frees, ``"state"`` only where living memory comes from,
+            ``None`` stops.
+        context: which events carry stacks: ``None``, ``"state"``, ``"alloc"`` or ``"all"``.
+        stacks: ``"python"`` or ``"all"``, which is C++ too.
+        clear_history: whether what was recorded so far is dropped.
+    """
+    if enabled not in (None, "state", "all"):
+        raise ValueError(f"enabled has to be None, 'state' or 'all', got {enabled!r}")
+    if context not in (None, "state", "alloc", "all"):
+        raise ValueError(f"context has to be None, 'state', 'alloc' or 'all', got {context!r}")
+    if stacks not in ("python", "all"):
+        raise ValueError(f"stacks has to be 'python' or 'all', got {stacks!r}")
+    when = (None, "state", "alloc", "all").index(context)
+    entries = 1 if enabled == "state" else min(max_entries, 2**63 - 1)
+    _library.bindings().record_memory_history(enabled is not None, when, stacks == "all", entries, clear_history)
+
+
+def _snapshot(device=None, augment_with_fx_traces=False):
+    """``segments`` (see :func:`memory_snapshot`, with stacks as ``frames``), ``device_traces``, a list of recorded events for each device, and
+    ``allocator_settings``: what https://docs.pytorch.org/memory_viz and ``torch.cuda._memory_viz`` read. ``device`` is ignored, as in
+    ``torch.cuda.memory``."""
+    bindings = _library.bindings()
+    taken = bindings.memory_snapshot((0, 0)) if is_initialized() else {"segments": [], "device_traces": []}
+    taken["allocator_settings"] = {"PYTORCH_NPU_ALLOC_CONF": bindings.allocator_settings()}
+    return taken
+
+
+def _dump_snapshot(filename="dump_snapshot.pickle", augment_with_fx_traces=False):
+    """Writes :func:`_snapshot` to a file for torch's memory viewer."""
+    with open(filename, "wb") as file:
+        pickle.dump(_snapshot(), file)
+
+
+def _attach_out_of_memory_observer(observer):
+    """``observer(device, bytes_asked_for, device_total, device_free)`` is called before each OutOfMemoryError is raised, for
+    example to call :func:`_dump_snapshot`."""
+    _library.bindings().attach_out_of_memory_observer(observer)
+
+
+class MemPool:
+    """Memory of its own for what is allocated under :func:`use_mem_pool`: nothing else is put there, and it goes back to the
+    device as a whole when the pool and the tensors in it are gone and :func:`empty_cache` is called.
+
+    Args:
+        allocator, use_on_oom, no_split: only their defaults are supported.
+    """
+
+    def __init__(self, allocator=None, use_on_oom=False, no_split=False):
+        if allocator is not None or use_on_oom or no_split:
+            raise NotImplementedError("a MemPool of npu memory takes no allocator, use_on_oom or no_split")
+        self._id = _library.bindings().new_pool_id(True)
+        self._devices = set()
+
+    @property
+    def id(self):
+        """A pair of integers, for :func:`memory_snapshot`."""
+        return self._id
+
+    def use_count(self):
+        """How many users the pool has: itself, if it was used, and every :func:`use_mem_pool` under way."""
+        return sum(_library.bindings().pool_use_count(device, self._id) for device in self._devices)
+
+    def snapshot(self):
+        """:func:`memory_snapshot` of this pool."""
+        return memory_snapshot(self._id)
+
+    def __del__(self):
+        if self._devices and _library is not None and _library.loaded():
+            for device in self._devices:
+                _library.bindings().release_pool(device, self._id)
+
+
+@contextlib.contextmanager
+def use_mem_pool(pool, device=None):
+    """What the calling thread allocates on ``device`` (default: the current one) in the block comes from ``pool``."""
+    _lazy_init()
+    bindings = _library.bindings()
+    index = _get_device_index(device, optional=True)
+    if index not in pool._devices:
+        bindings.retain_pool(index, pool.id)
+        pool._devices.add(index)
+    bindings.begin_allocate_to_pool(index, pool.id)
+    try:
+        yield
+    finally:
+        bindings.end_allocate_to_pool(index, pool.id)
+        bindings.release_pool(index, pool.id)
+
+
+class NPUPluggableAllocator:
+    """An allocator in a shared library, for :func:`change_current_allocator`.
+
+    Args:
+        path_to_so_file (str): the library.
+        alloc_fn_name (str): its ``extern "C" void* f(ssize_t size, int device, aclrtStream stream)``.
+        free_fn_name (str): its ``extern "C" void f(void* address, ssize_t size, int device, aclrtStream stream)``.
+    """
+
+    def __init__(self, path_to_so_file, alloc_fn_name, free_fn_name):
+        self._functions = (str(path_to_so_file), alloc_fn_name, free_fn_name)
+
+    def allocator(self):
+        """What :func:`change_current_allocator` takes from here."""
+        return self._functions
+
+
+def change_current_allocator(allocator):
+    """From now on npu memory comes from ``allocator`` (:class:`NPUPluggableAllocator`) instead of the caching allocator. Raises if
+    npu memory has been used already."""
+    _library.bindings().change_allocator(*allocator.allocator())
+
+
+def get_allocator_backend():
+    """``"native"``: the caching allocator; ``"pluggable"`` after :func:`change_current_allocator`."""
+    return "pluggable" if _library.loaded() and _library.bindings().allocator_is_pluggable() else "native"
+
+
+def ipc_collect():
+    """Frees memory that was shared with other processes and that they have let go of. Sharing more does it too."""
+    if is_initialized():
+        _library.bindings().collect_shared_storages()
 
 
 def _set_allocator_settings(settings):

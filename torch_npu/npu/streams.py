@@ -5,7 +5,9 @@ import torch
 from torch_npu import _library
 from torch_npu.npu.devices import _get_device_index, _lazy_init
 
-__all__ = ["Event", "Stream", "StreamContext", "current_stream", "default_stream", "set_stream", "stream"]
+__all__ = ["Event", "ExternalStream", "Stream", "StreamContext", "current_stream", "default_stream", "set_stream", "stream"]
+
+_DEVICE_TYPE = int(torch._C._autograd.DeviceType.PrivateUse1.value)
 
 
 class Stream(torch.Stream):
@@ -55,20 +57,50 @@ class Stream(torch.Stream):
         return f"<torch.npu.Stream device=npu:{self.device_index} stream_id={self.stream_id}>"
 
 
+class ExternalStream(Stream):
+    """A stream that other code made and keeps: work given to it is ordered with that code's.
+
+    Args:
+        stream_ptr (int): CANN's handle (``aclrtStream``).
+        device: the device that it belongs to; default: the current one.
+    """
+
+    def __new__(cls, stream_ptr, device=None, **kwargs):
+        _lazy_init()
+        index = _get_device_index(device, optional=True)
+        stream_id = _library.bindings().external_stream(stream_ptr, index)
+        return super().__new__(cls, stream_id=stream_id, device_index=index, device_type=_DEVICE_TYPE, **kwargs)
+
+
 class Event(torch.Event):
     """A mark in a stream's work: wait for it, ask whether it was passed, measure the time between two.
 
     Args:
         enable_timing (bool): needed for :meth:`elapsed_time`, which answers milliseconds.
         blocking (bool): whether :meth:`synchronize` sleeps.
-        interprocess (bool): not supported; raises if true.
+        interprocess (bool): whether other processes can use it, through :meth:`ipc_handle` or ``torch.multiprocessing``.
     """
 
     def __new__(cls, enable_timing=False, blocking=False, interprocess=False):
         _lazy_init()
+        if interprocess and enable_timing:
+            raise ValueError("An npu event for several processes cannot measure time: leave enable_timing or interprocess out")
+        event = super().__new__(cls, "npu", enable_timing=enable_timing, blocking=blocking, interprocess=False)
         if interprocess:
-            raise NotImplementedError("npu events cannot be shared between processes; synchronize the stream instead")
-        return super().__new__(cls, "npu", enable_timing=enable_timing, blocking=blocking, interprocess=False)
+            _library.bindings().make_event_interprocess(event, _get_device_index(None, optional=True))
+        return event
+
+    @classmethod
+    def from_ipc_handle(cls, device, handle):
+        """The event of another process, from the ``bytes`` that its :meth:`ipc_handle` answered there."""
+        _lazy_init()
+        event = super().__new__(cls, "npu")
+        _library.bindings().open_event(event, _get_device_index(device), handle)
+        return event
+
+    def ipc_handle(self):
+        """``bytes`` that stand for this event in another process; needs ``interprocess=True``."""
+        return _library.bindings().event_ipc_handle(self, self.device.index)
 
     @property
     def npu_event(self):
@@ -96,7 +128,7 @@ def default_stream(device=None):
     _lazy_init()
     index = _get_device_index(device, optional=True)
     stream_id = _library.bindings().default_stream(index)
-    return Stream(stream_id=stream_id, device_index=index, device_type=int(torch._C._autograd.DeviceType.PrivateUse1.value))
+    return Stream(stream_id=stream_id, device_index=index, device_type=_DEVICE_TYPE)
 
 
 def set_stream(stream):

@@ -1,0 +1,35 @@
+// What the files of torch_npu._C share.
+#pragma once
+
+#include <torch/csrc/Exceptions.h>
+#include <torch/csrc/profiler/combined_traceback.h>
+#include <torch/csrc/utils/pybind.h>
+
+#include <vector>
+
+// Of torch/csrc/profiler/python/combined_traceback.h, which needs a JSON library that torch does not ship.
+namespace torch {
+std::vector<pybind11::object> py_symbolize(std::vector<CapturedTraceback*>& to_symbolize);
+void installCapturedTracebackPython();
+}  // namespace torch
+
+namespace torch_npu {
+
+namespace py = pybind11;
+
+// Turns C++ exceptions into torch's Python ones.
+template <class F>
+auto wrapped(F f) {
+  return torch::wrap_pybind_function(f);
+}
+
+// The same, for what may wait for a device or for the queue.
+template <class F>
+auto without_gil(F f) {
+  return torch::wrap_pybind_function_no_gil(f);
+}
+
+void bind_memory(py::module_& m);
+void bind_sharing(py::module_& m);
+
+}  // namespace torch_npu
