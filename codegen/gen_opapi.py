@@ -7,6 +7,7 @@ A row is ``aclnnFunction: expression`` or ``aclnnFunction: [statement, ...]`` or
     run        the expression or statements
     each       instead of run: a statement for every element of the tensor lists; the lists' names are their elements
     optional   parameters that may be null besides those whose name says Optional
+    check      statements that throw for wrong shapes, for phase 1, where trying the row on tensors of zeros and ones says nothing
     types      {parameter: any} or {parameter: [FLOAT, ...]}: where the documented data types are wrong or too narrow
 
 A statement is C++ over the parameters' names, or ``out = expression`` (stores a result of the output's shape), ``(a, b) = expression``
@@ -43,7 +44,7 @@ class Row:
             raise RowError(f"{family}.yaml: {name} is not in abi/aclnn.csv")
         self.op, self.family = ops[name], family
         spec = value if isinstance(value, dict) else {"run": value}
-        unknown = set(spec) - {"run", "each", "optional", "types"}
+        unknown = set(spec) - {"run", "each", "optional", "types", "check"}
         if unknown or ("run" in spec) == ("each" in spec):
             raise RowError(f"{family}.yaml: {name}: unknown keys {sorted(unknown)}, or not one of run and each")
         self.each = "each" in spec
@@ -51,6 +52,8 @@ class Row:
         self.statements = [s.strip() for s in (run if isinstance(run, list) else [run])]
         self.optional = spec.get("optional", [])
         self.types = spec.get("types", {})
+        check = spec.get("check")
+        self.check = [check] if isinstance(check, str) else check
         names = {p.name for p in self.op.parameters}
         for given in (*self.optional, *self.types):
             if given not in names:
@@ -294,7 +297,11 @@ def render_row(row, torch):
         lines = [f"  const size_t count = call.tensors({first}).size();", "  for (size_t i = 0; i < count; ++i) {",
                  *("  " + line for line in lines), "  }"]
     code = [f"void {row.op.name}(Call& call) {{", *lines, "}", ""]
-    check, check_name = render_check(row, torch) if not (resized or row.each) else None, "nullptr"
+    check, check_name = None, "nullptr"
+    if row.check is not None:
+        check = "\n".join(line for statement in row.check for line in render_statement(row, statement)[0]), set()
+    elif not (resized or row.each):
+        check = render_check(row, torch)
     if check:
         check_name = f"&{row.op.name}_check"
         headers |= check[1]

@@ -27,7 +27,7 @@ void append_formatted(std::string& out, const char* format, Args... args) {
 }  // namespace
 
 void append(std::string& out, const char* text) {
-  constexpr size_t kLongest = 200;
+  constexpr size_t kLongest = 1000;
   if (text == nullptr) {
     out += "null";
     return;

@@ -1,5 +1,6 @@
 #include "softcann/ops/call.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -23,31 +24,93 @@ std::string shape_of(const aclTensor& tensor) {
   return out + ']';
 }
 
+bool is_contiguous(const aclTensor& tensor) {
+  int64_t step = 1;
+  for (uint32_t i = tensor.dims; i-- > 0;) {
+    if (tensor.sizes[i] == 0) return true;
+    if (tensor.sizes[i] != 1 && tensor.strides[i] != step) return false;
+    step *= tensor.sizes[i];
+  }
+  return true;
+}
+
 std::string describe(const aclTensor* tensor) {
   if (tensor == nullptr) return "null";
   if (tensor->kind != Kind::kTensor) return "not a live aclTensor";
-  return std::string(nnop::name_of(tensor->type)) + shape_of(*tensor);
+  std::string out = nnop::name_of(tensor->type) + shape_of(*tensor);
+  if (!is_contiguous(*tensor)) {
+    out += " strides [";
+    for (uint32_t i = 0; i < tensor->dims; ++i) out += (i == 0 ? "" : ", ") + std::to_string(tensor->strides[i]);
+    out += ']';
+  }
+  return out;
+}
+
+std::string describe(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.9g", value);
+  return text;
+}
+std::string describe(int64_t value) { return std::to_string(value); }
+std::string describe(bool value) { return value ? "true" : "false"; }
+std::string describe(float value) { return describe(static_cast<double>(value)); }
+
+std::string describe(const aclScalar* scalar) {
+  if (scalar == nullptr) return "null";
+  if (scalar->kind != Kind::kScalar) return "not a live aclScalar";
+  const auto read = [&](auto zero) {
+    std::memcpy(&zero, scalar->value, sizeof(zero));
+    return zero;
+  };
+  const std::string name = nnop::name_of(scalar->type);
+  switch (scalar->type) {
+    case ACL_FLOAT: return name + ' ' + describe(read(0.0f));
+    case ACL_DOUBLE: return name + ' ' + describe(read(0.0));
+    case ACL_BOOL: return name + ' ' + describe(read(false));
+    case ACL_INT8: return name + ' ' + std::to_string(read(int8_t{}));
+    case ACL_UINT8: return name + ' ' + std::to_string(read(uint8_t{}));
+    case ACL_INT16: return name + ' ' + std::to_string(read(int16_t{}));
+    case ACL_INT32: return name + ' ' + std::to_string(read(int32_t{}));
+    case ACL_INT64: return name + ' ' + std::to_string(read(int64_t{}));
+    default: {
+      std::string bits = name + " bits";
+      for (int i = nnop::bits_of(scalar->type) / 8; i-- > 0;) {
+        char byte[4];
+        std::snprintf(byte, sizeof(byte), " %02x", static_cast<unsigned char>(scalar->value[i]));
+        bits += byte;
+      }
+      return bits;
+    }
+  }
+}
+
+template <class Array>
+std::string describe_all(const Array* array, Kind kind) {
+  if (array == nullptr || array->kind != kind) return "null";
+  std::string out = "{";
+  for (uint64_t i = 0; i < array->size; ++i) out += (i == 0 ? "" : ", ") + describe(array->values[i]);
+  return out + '}';
 }
 
 std::string describe(const Parameter& parameter, const Slot& slot) {
   switch (parameter.kind) {
     case 'T':
       return describe(slot.tensor);
-    case 'L': {
-      if (slot.tensors == nullptr || slot.tensors->kind != Kind::kTensorList) return "null";
-      std::string out = "{";
-      for (uint64_t i = 0; i < slot.tensors->size; ++i) out += (i == 0 ? "" : ", ") + describe(slot.tensors->values[i]);
-      return out + '}';
-    }
-    case 'I': {
-      if (slot.ints == nullptr || slot.ints->kind != Kind::kIntArray) return "null";
-      std::string out = "{";
-      for (uint64_t i = 0; i < slot.ints->size; ++i) out += (i == 0 ? "" : ", ") + std::to_string(slot.ints->values[i]);
-      return out + '}';
-    }
+    case 'L':
+      return describe_all(slot.tensors, Kind::kTensorList);
+    case 'S':
+      return describe(slot.scalar);
+    case 'Z':
+      return describe_all(slot.scalars, Kind::kScalarList);
+    case 'I':
+      return describe_all(slot.ints, Kind::kIntArray);
+    case 'B':
+      return describe_all(slot.bools, Kind::kBoolArray);
+    case 'F':
+      return describe_all(slot.floats, Kind::kFloatArray);
     case 'd':
     case 'f':
-      return std::to_string(slot.real);
+      return describe(slot.real);
     case 's':
       return slot.text == nullptr ? "null" : slot.text;
     case 'l':

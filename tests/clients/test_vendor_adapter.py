@@ -17,17 +17,20 @@ PROGRAMS = Path(__file__).resolve().parent / "programs"
 QUEUE_MODES = ["0", "1", "2"]
 
 
+REQUIREMENTS = ["torch==2.13.0+cpu", "numpy", "pyyaml", "scikit-learn", "tqdm", "expecttest"]
+
+
 def build_environment(where):
     """A virtual environment with torch 2.13.0 (CPU) and torch-npu 2.13.0; kept between runs."""
     python = where / "bin" / "python"
     done = where / "complete"
-    if not done.exists():
+    if not done.exists() or done.read_text() != " ".join(REQUIREMENTS):
         subprocess.run([sys.executable, "-m", "venv", "--clear", where], check=True)
         pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "torch==2.13.0+cpu", "numpy", "pyyaml", "scikit-learn", "tqdm"], check=True)
+        subprocess.run([*pip, *REQUIREMENTS], check=True)
         # --no-deps: its requirements would replace the CPU build of torch.
         subprocess.run([*pip, "--no-deps", "torch-npu==2.13.0"], check=True)
-        done.touch()
+        done.write_text(" ".join(REQUIREMENTS))
     return python
 
 

@@ -29,6 +29,22 @@ class Space:
         self.tensor = torch.zeros(shape, dtype=dtype)
 
 
+class Drawn:
+    """A tensor that gets random numbers: between `low` and `high`, `mean` on average (give or take `tolerance`)."""
+
+    def __init__(self, *shape, low, high, mean, tolerance, dtype=torch.float32):
+        self.tensor = torch.zeros(shape, dtype=dtype)
+        self.low, self.high, self.mean, self.tolerance = low, high, mean, tolerance
+
+
+#: Calls of random functions: name and arguments. Equal calls give equal numbers.
+DRAWS = []
+
+
+def draw(name, *arguments):
+    DRAWS.append((name, arguments))
+
+
 def case(name, *arguments, want, tolerance=None):
     CASES.append((name, arguments, want if isinstance(want, tuple) else (want,), tolerance))
 
@@ -739,3 +755,40 @@ _leaves = (_gates.clone().requires_grad_(), _c.clone().requires_grad_())
 _h, _cy, _storage = lstm_cell(*_leaves)
 _gg, _gc = torch.autograd.grad((_h, _cy), _leaves, (make(3, 2, seed=6), make(3, 2, seed=7)))
 case("aclnnThnnFusedLstmCellBackward", make(3, 2, seed=6), make(3, 2, seed=7), _c, _cy.detach(), _storage.detach(), True, OUT, OUT, OUT, want=(_gg, _gc, _gg.sum(0)))
+
+# ---- random ---------------------------------------------------------------------------------------------------------
+_seed, _offset = torch.tensor([7]), torch.tensor([4])
+
+
+def _drawn(name, drawn, *parameters, tensors=True):
+    draw("aclnnInplace" + name, drawn, *parameters, 7, 4)
+    if tensors:
+        draw(f"aclnnInplace{name}Tensor", drawn, *parameters, _seed, _offset, 8)
+
+
+_drawn("Uniform", Drawn(1000, low=2, high=3, mean=2.5, tolerance=0.05), 2.0, 3.0)
+_drawn("Normal", Drawn(1000, low=-15, high=20, mean=2, tolerance=0.5), 2.0, 3.0)
+_drawn("Random", Drawn(1000, low=3, high=8, mean=5.5, tolerance=0.3), 3, 9)
+_drawn("RandomWithoutFromTo", Drawn(1000, low=0, high=127, mean=63.5, tolerance=6, dtype=torch.int8))
+_drawn("Bernoulli", Drawn(1000, low=0, high=1, mean=0.3, tolerance=0.08), 0.3, tensors=False)
+draw("aclnnInplaceBernoulliTensor", Drawn(1000, low=0, high=1, mean=0.3, tolerance=0.08), torch.full((1000,), 0.3), 7, 4)
+draw("aclnnBernoulli", torch.zeros(1000), 0.3, 7, 4, Drawn(1000, low=0, high=1, mean=0.3, tolerance=0.08))
+draw("aclnnBernoulliTensor", torch.zeros(1000), torch.full((1000,), 0.3), 7, 4, Drawn(1000, low=0, high=1, mean=0.3, tolerance=0.08))
+draw("aclnnSimThreadExponential", Drawn(1000, low=0, high=20, mean=0.5, tolerance=0.08), 1000, 2.0, 7, 4)
+for _name, _x, _y in (("FloatFloat", 2.0, 3.0), ("FloatTensor", 2.0, torch.full((1000,), 3.0)), ("TensorFloat", torch.full((1000,), 2.0), 3.0),
+                      ("TensorTensor", torch.full((1000,), 2.0), torch.full((1000,), 3.0))):
+    draw("aclnnNormal" + _name, _x, _y, 7, 4, Drawn(1000, low=-15, high=20, mean=2, tolerance=0.5))
+draw("aclnnRandperm", 50, 7, 4, Drawn(50, low=0, high=49, mean=24.5, tolerance=0, dtype=torch.int64))
+_weights = torch.tensor([0.0, 1.0, 0.0, 3.0])
+draw("aclnnMultinomial", _weights, 400, True, 7, 4, Drawn(400, low=1, high=3, mean=2.5, tolerance=0.25, dtype=torch.int64))
+draw("aclnnMultinomialTensor", _weights, 400, True, _seed, _offset, 8, Drawn(400, low=1, high=3, mean=2.5, tolerance=0.25, dtype=torch.int64))
+_bytes = Drawn(144, low=0, high=255, mean=187, tolerance=25, dtype=torch.uint8)
+draw("aclnnDropoutGenMask", (100, 11), 0.25, 7, 4, _bytes)
+draw("aclnnDropoutGenMaskV2", (100, 11), 0.25, 7, 4, torch.float32, _bytes)
+draw("aclnnDropoutGenMaskV2Tensor", (100, 11), 0.25, _seed, _offset, 8, torch.float32, _bytes)
+_kept = Drawn(100, 11, low=0, high=1.33334, mean=1, tolerance=0.1)
+draw("aclnnDropout", torch.ones(100, 11), 0.25, True, 7, 4, _kept, _bytes)
+draw("aclnnDropoutV3", torch.ones(100, 11), None, 0.25, 7, 4, _kept, _bytes)
+_full = torch.full((144,), 255, dtype=torch.uint8)
+case("aclnnDropoutDoMask", make(100, 11), _full, 0.25, OUT, want=make(100, 11) / 0.75)
+case("aclnnDropoutBackward", make(100, 11), _full, 2.0, OUT, want=make(100, 11) * 2)

@@ -2,6 +2,8 @@
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/ops/as_strided.h>
+#include <ATen/ops/diagonal.h>
+#include <c10/core/CPUAllocator.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/BFloat16.h>
@@ -91,10 +93,19 @@ uint64_t mix(uint64_t h, uint64_t value) {
   return h ^ h >> 29;
 }
 
+// An output has not the shape of the result.
+class WrongShape : public c10::ValueError {
+  using c10::ValueError::ValueError;
+};
+
 bool matches(at::IntArrayRef shape, at::IntArrayRef expected) {
   if (shape == expected) return true;
   const auto one = [](at::IntArrayRef s) { return std::all_of(s.begin(), s.end(), [](int64_t n) { return n == 1; }); };
   return one(shape) && one(expected);
+}
+
+[[noreturn]] void wrong_shape(const char* name, at::IntArrayRef shape, at::IntArrayRef result) {
+  throw WrongShape({__func__, __FILE__, __LINE__}, c10::str(name, " has shape ", shape, " but the result has shape ", result));
 }
 
 }  // namespace
@@ -190,7 +201,7 @@ int Call::bind(const Row& row, const OpDesc& op, const Slot* arguments, aclOpExe
       default: value.integer = slot.integer; break;
     }
   }
-  return row.check != nullptr ? check_shapes(op) : 0;
+  return check_shapes(op);
 } catch (const c10::Error& error) {
   return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s", op.name, error.what_without_backtrace());
 } catch (const std::exception& error) {
@@ -215,43 +226,107 @@ uint64_t Call::key() const {
   return h;
 }
 
-// What the shape functions say of tensors without memory is what phase 2 would say.
+// What the shape functions say of tensors without memory, or the row itself of small scratch tensors, is what phase 2 would say.
 int Call::check_shapes(const OpDesc& op) {
   const uint64_t k = key();
   if (known_keys.contains(k)) return 0;
-  std::vector<at::Tensor> shells(used_);
-  for (size_t i = 0; i < used_; ++i) {
-    if (!tensors_[i].defined()) continue;
-    const at::Tensor& like = tensors_[i];
-    shells[i] = at::detail::empty_strided_meta(like.sizes(), like.strides(), like.scalar_type());
+  Silence silence;
+  c10::WarningUtils::WarningHandlerGuard quiet(&silence);
+  std::string complaint;
+  unknown_ = row_->check == nullptr;
+  if (row_->check != nullptr) {
+    std::vector<at::Tensor> shells(used_);
+    for (size_t i = 0; i < used_; ++i) {
+      if (!tensors_[i].defined()) continue;
+      const at::Tensor& like = tensors_[i];
+      shells[i] = at::detail::empty_strided_meta(like.sizes(), like.strides(), like.scalar_type());
+    }
+    complaint = try_with(shells, row_->check).sentence;
   }
-  tensors_.swap(shells);
+  if (unknown_ && complaint.empty()) complaint = try_with_scratch();
+  if (!complaint.empty()) return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s", op.name, complaint.c_str());
+  known_keys.insert(k);
+  return 0;
+}
+
+Call::Complaint Call::try_with(std::vector<at::Tensor>& others, void (*function)(Call&)) {
+  tensors_.swap(others);
+  trying_ = true;
   struct Back {
     Call& call;
     std::vector<at::Tensor>& tensors;
-    ~Back() { call.tensors_.swap(tensors); }
-  } back{*this, shells};
-  Silence silence;
-  c10::WarningUtils::WarningHandlerGuard quiet(&silence);
+    ~Back() {
+      call.tensors_.swap(tensors);
+      call.trying_ = false;
+    }
+  } back{*this, others};
   try {
-    row_->check(*this);
+    function(*this);
+    check_outputs();
   } catch (const c10::NotImplementedError&) {
     // No shape function for these arguments; phase 2 will tell.
+  } catch (const WrongShape& error) {
+    return {error.what_without_backtrace(), true};
   } catch (const c10::Error& error) {
-    return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s", op.name, error.what_without_backtrace());
+    return {error.what_without_backtrace(), false};
   } catch (const std::exception&) {
     // Not about shapes; phase 2 will tell.
   }
-  known_keys.insert(k);
-  return 0;
+  return {};
+}
+
+// What phase 2 would say whatever the tensors hold: a sentence that comes twice, or the only one about an output's shape.
+std::string Call::try_with_scratch() {
+  std::vector<std::string> shapes, others;
+  for (Contents contents : {Contents::kZeros, Contents::kOnes, Contents::kIdentity}) {
+    std::vector<at::Tensor> scratch;
+    if (!make_scratch(scratch, contents)) return "";
+    Complaint complaint = try_with(scratch, row_->compute);
+    if (complaint.sentence.empty()) return "";
+    if (!complaint.certain && std::find(others.begin(), others.end(), complaint.sentence) != others.end()) return complaint.sentence;
+    (complaint.certain ? shapes : others).push_back(std::move(complaint.sentence));
+  }
+  return !shapes.empty() && std::equal(shapes.begin() + 1, shapes.end(), shapes.begin()) ? shapes.front() : "";
+}
+
+bool Call::make_scratch(std::vector<at::Tensor>& to, Contents contents) const {
+  constexpr size_t kMost = 256 * 1024;
+  size_t total = 0;
+  to.resize(used_);
+  for (size_t i = 0; i < used_; ++i) {
+    const at::Tensor& like = tensors_[i];
+    if (!like.defined()) continue;
+    const size_t bytes = at::detail::computeStorageNbytes(like.sizes(), like.strides(), like.itemsize());
+    if ((total += bytes) > kMost) return false;
+    at::DataPtr data = c10::GetCPUAllocator()->allocate(bytes);
+    std::memset(data.get(), 0, bytes);
+    to[i] = at::detail::make_tensor<c10::TensorImpl>(
+        c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(), bytes, std::move(data), nullptr, false),
+        c10::DispatchKeySet(c10::DispatchKey::CPU), like.dtype());
+    to[i].unsafeGetTensorImpl()->set_sizes_and_strides(like.sizes(), like.strides());
+  }
+  if (contents == Contents::kZeros) return true;
+  try {
+    for (const at::Tensor& tensor : to) {
+      if (!tensor.defined()) continue;
+      if (contents == Contents::kIdentity) {
+        (tensor.dim() >= 2 ? at::diagonal(tensor, 0, -2, -1) : at::as_strided(tensor, {tensor.numel() == 0 ? 0 : 1}, {1})).fill_(1);
+      } else {
+        at::as_strided(tensor, {static_cast<int64_t>(tensor.storage().nbytes() / tensor.itemsize())}, {1}).fill_(1);
+      }
+    }
+  } catch (const c10::Error&) {
+    return false;
+  }
+  return true;
 }
 
 void Call::check_outputs() const {
   for (const Output& output : outputs_) {
     if (row_->resized >> output.parameter & 1) continue;
     const at::IntArrayRef expected(shapes_.data() + output.first, output.dims);
-    TORCH_CHECK_VALUE(matches(tensors_[output.tensor].sizes(), expected), op_->parameters[output.parameter].name, " has shape ",
-                      expected, " but the result has shape ", tensors_[output.tensor].sizes());
+    const at::IntArrayRef actual = tensors_[output.tensor].sizes();
+    if (!matches(actual, expected)) wrong_shape(op_->parameters[output.parameter].name, expected, actual);
   }
 }
 
@@ -268,6 +343,20 @@ int Call::run(const nnop::TensorArgument* arguments, void* const* aliases) {
         if (storage->data() != aliases[i]) storage->set_data_ptr_noswap(at::DataPtr(aliases[i], c10::Device(c10::kCPU)));
       }
     }
+    // ATen's kernels may take an output to have the strides that they would have given it.
+    struct Gaps {
+      Call& call;
+      c10::SmallVector<std::pair<uint32_t, at::Tensor>, 2> views;
+      ~Gaps() {
+        for (auto& [index, view] : views) call.tensors_[index] = std::move(view);
+      }
+    } gaps{*this, {}};
+    for (const Output& output : outputs_) {
+      at::Tensor& tensor = tensors_[output.tensor];
+      if (op_->parameters[output.parameter].direction != nnop::Direction::kOut || tensor.is_contiguous()) continue;
+      gaps.views.emplace_back(output.tensor, tensor);
+      tensor = tensor.contiguous();
+    }
     struct Restore {  // an output that was resized must not stay so in a repeatable executor
       Call& call;
       ~Restore() {
@@ -281,6 +370,7 @@ int Call::run(const nnop::TensorArgument* arguments, void* const* aliases) {
     } restore{*this};
     row_->compute(*this);
     check_outputs();
+    for (auto& [index, view] : gaps.views) view.copy_(tensors_[index].reshape(view.sizes()));
     return 0;
   } catch (const c10::Error& error) {
     return fail(ACL_ERROR_RT_AICPU_EXCEPTION, "%s: %s", name, error.what_without_backtrace());
@@ -297,7 +387,7 @@ void Call::expect(const at::Tensor& out, const at::Tensor& value) const {
   for (const Output& output : outputs_) {
     if (tensors_[output.tensor].is_same(out)) name = op_->parameters[output.parameter].name;
   }
-  TORCH_CHECK_VALUE(false, name, " has shape ", out.sizes(), " but the result has shape ", value.sizes());
+  wrong_shape(name, out.sizes(), value.sizes());
 }
 
 void Call::store(const at::Tensor& out, const at::Tensor& value) const {
@@ -319,6 +409,7 @@ void Call::resize(size_t parameter, const at::Tensor& value) {
     step *= std::max<int64_t>(value.size(static_cast<int64_t>(i)), 1);
   }
   at::as_strided(out, value.sizes(), strides, out.storage_offset()).copy_(value);
+  if (trying_) return;
   auto* client = const_cast<aclTensor*>(clients_[parameter]);
   client->dims = static_cast<uint32_t>(value.dim());
   std::copy_n(value.sizes().data(), client->dims, client->sizes);

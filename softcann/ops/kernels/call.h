@@ -34,7 +34,7 @@ struct Row {
   void (*compute)(Call& call);
   // The row with ATen's shape functions (at::meta) in the place of its kernels: phase 1 calls it on tensors without memory when
   // it sees new shapes. nullptr where ATen has no such functions in C++. They are called past the dispatcher, where Python
-  // may have put functions of its own.
+  // may have put functions of its own. Rows without it are tried on small scratch tensors.
   void (*check)(Call& call);
   // Parameters that `:=` gives a new shape, as bits.
   uint64_t resized;
@@ -82,9 +82,11 @@ class Call {
   void store(const at::Tensor& out, const at::Tensor& value) const;
   // Phase 1: throws unless `out` has the shape of `value`.
   void expect(const at::Tensor& out, const at::Tensor& value) const;
-  // The same for the results of SHAPES(); nothing is known if they are nullptr.
+  // The same for the results of SHAPES(), nullptr if it knows none.
   template <class... Outs>
-  void expect_all(std::nullptr_t, const Outs&...) const {}
+  void expect_all(std::nullptr_t, const Outs&...) {
+    unknown_ = true;
+  }
   template <class Out>
   void expect_all(const at::Tensor& result, const Out& out) const {
     expect(out, result);
@@ -129,6 +131,16 @@ class Call {
   [[noreturn]] void fail_element(size_t i, size_t k) const;
   void add_tensor(const OpDesc& op, uint32_t parameter, const aclTensor* tensor, const nnop::TensorArgument& argument);
   int check_shapes(const OpDesc& op);
+  struct Complaint {
+    std::string sentence;
+    bool certain = false;  // whatever the tensors hold
+  };
+  // What `function` says of other tensors; nothing if it is content.
+  Complaint try_with(std::vector<at::Tensor>& others, void (*function)(Call&));
+  std::string try_with_scratch();
+  enum class Contents { kZeros, kOnes, kIdentity };
+  // Tensors like this call's; false if they would be large.
+  bool make_scratch(std::vector<at::Tensor>& to, Contents contents) const;
   uint64_t key() const;
   // Throws if an output changed its shape.
   void check_outputs() const;
@@ -145,6 +157,8 @@ class Call {
   std::vector<std::string> texts_;
   c10::SmallVector<Output, 4> outputs_;
   c10::SmallVector<int64_t, 32> shapes_;
+  bool trying_ = false;   // what runs is no computation of the client's
+  bool unknown_ = false;  // ATen has no shape function for these arguments
   std::vector<const aclTensor*> clients_;  // by parameter, for resized outputs
 };
 

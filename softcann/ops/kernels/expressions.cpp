@@ -13,6 +13,7 @@
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/native_group_norm_backward.h>
 #include <ATen/ops/native_layer_norm_backward.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/prelu.h>
 #include <ATen/ops/scatter.h>
 #include <ATen/ops/where.h>
@@ -115,7 +116,7 @@ int64_t product(at::IntArrayRef shape) {
 
 void dropout_gen_mask(const at::Tensor& bits, int64_t elements, double prob, const at::Generator& random) {
   const int64_t bytes = (elements + 127) / 128 * 16;
-  TORCH_CHECK_VALUE(bits.numel() >= bytes, "the mask of ", elements, " elements needs ", bytes, " bytes, it has ", bits.numel());
+  TORCH_CHECK_VALUE(bits.numel() == bytes, "the mask of ", elements, " elements needs ", bytes, " bytes, it has ", bits.numel());
   const at::Tensor keep = at::empty({elements}, at::kBool).bernoulli_(1 - prob, random);
   at::Tensor packed = at::zeros({bits.numel()}, at::kByte);
   const bool* from = keep.const_data_ptr<bool>();
@@ -186,20 +187,27 @@ ThreeTensors convolution_backward(const at::Tensor& grad, const at::Tensor& inpu
   return out;
 }
 
+at::Tensor pooling_mask(const at::Tensor& out, at::IntArrayRef kernel) {
+  std::vector<int64_t> shape(out.sizes().begin(), out.sizes().end() - 2);
+  shape.push_back(kernel.front() * kernel.back());
+  shape.push_back(((out.size(-2) * out.size(-1) + 15) / 16 + 1) * 32);
+  return at::empty(shape, at::device(at::kMeta).dtype(at::kChar));
+}
+
 ThreeTensors layer_norm_backward(const at::Tensor& grad, const at::Tensor& input, at::IntArrayRef shape, const at::Tensor& mean,
                                  const at::Tensor& rstd, const at::Tensor& weight, const at::Tensor& bias,
                                  c10::ArrayRef<bool> mask) {
   const at::Tensor x = widened(input);
-  return at::native_layer_norm_backward(cast_as(grad, x), x, shape, cast_as(mean, x), cast_as(rstd, x), cast_as(weight, x),
-                                        cast_as(bias, x), mask3(mask));
+  const auto given = [&](const at::Tensor& t) { return t.defined() ? cast_as(t, x).contiguous() : at::ones(shape, x.options()); };
+  return at::native_layer_norm_backward(given(grad), x.contiguous(), shape, given(mean), given(rstd), given(weight), given(bias), mask3(mask));
 }
 
 ThreeTensors group_norm_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& mean, const at::Tensor& rstd,
                                  const at::Tensor& gamma, int64_t n, int64_t c, int64_t hxw, int64_t group,
                                  c10::ArrayRef<bool> mask) {
   const at::Tensor x = widened(input).contiguous();
-  return at::native_group_norm_backward(cast_as(grad, x).contiguous(), x, cast_as(mean, x), cast_as(rstd, x), cast_as(gamma, x), n,
-                                        c, hxw, group, mask3(mask));
+  const auto given = [&](const at::Tensor& t) { return t.defined() ? cast_as(t, x).contiguous() : at::ones({c}, x.options()); };
+  return at::native_group_norm_backward(given(grad), x, given(mean), given(rstd), given(gamma), n, c, hxw, group, mask3(mask));
 }
 
 TwoTensors rms_norm(const at::Tensor& x, const at::Tensor& gamma, double eps) {

@@ -26,6 +26,8 @@ std::optional<std::string_view> rounding_mode(int64_t mode);
 std::string_view reduction_name(int64_t reduce);
 // A scale factor of upsampling: not positive means that the sizes decide.
 inline std::optional<double> factor(double value) { return value > 0 ? std::optional<double>(value) : std::nullopt; }
+// A tensor without memory of the shape that the mask of max pooling has: a bit per kernel position, padded.
+at::Tensor pooling_mask(const at::Tensor& out, at::IntArrayRef kernel);
 // A divisor of pooling: 0 means none.
 inline std::optional<int64_t> divisor(int64_t value) { return value != 0 ? std::optional<int64_t>(value) : std::nullopt; }
 std::array<bool, 3> mask3(c10::ArrayRef<bool> mask);

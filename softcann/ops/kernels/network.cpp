@@ -131,7 +131,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> embedding_bag(const a
                                                                          bool sparse, const at::Tensor& per_sample_weights,
                                                                          bool include_last_offset, int64_t padding_idx) {
   const auto weights = per_sample_weights.defined() ? std::optional<at::Tensor>(per_sample_weights) : std::nullopt;
-  auto [out, bags, sizes, maxima] = at::_embedding_bag(weight.contiguous(), indices, offsets, scale_grad_by_freq, mode, sparse, weights,
+  auto [out, bags, sizes, maxima] = at::_embedding_bag(weight.contiguous(), indices.contiguous(), offsets.contiguous(), scale_grad_by_freq, mode, sparse, weights,
                                                        include_last_offset, padding_idx);
   const int64_t n = offsets.size(0) - (include_last_offset ? 1 : 0);
   const at::Tensor begins = offsets.narrow(0, 0, n).contiguous();
@@ -156,6 +156,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const at::Tens
                                                                   const at::Tensor& cy, const at::Tensor& storage) {
   const auto sigmoid_slope = [](const at::Tensor& y) { return y.mul(at::rsub(y, 1)); };
   const auto tanh_slope = [](const at::Tensor& y) { return at::rsub(y.mul(y), 1); };
+  TORCH_CHECK_VALUE(cy.dim() == 2 && storage.dim() == 2 && storage.size(0) == cy.size(0) && storage.size(1) == 4 * cy.size(1),
+                    "storage has shape ", storage.sizes(), ", cy has ", cy.sizes());
   const auto parts = storage.chunk(4, 1);
   const at::Tensor &in = parts[0], &forget = parts[1], &cell = parts[2], &out = parts[3];
   const at::Tensor tanh_cy = cy.tanh();
