@@ -313,7 +313,9 @@ def _attempt(call):
 
 
 def _same_error(actual, expected):
-    """The npu refuses what the CPU refuses, by the same class of error."""
+    """The npu refuses what the CPU refuses, by the same class of error. What the CPU only has no kernel for is free."""
+    if isinstance(expected, NotImplementedError) or "not implemented for" in str(expected):
+        return
     if isinstance(actual, NotImplementedError) and not isinstance(expected, NotImplementedError):
         raise actual
     if expected is None:
@@ -412,6 +414,11 @@ _OUTS = {
 }
 
 
+def _equal(some, others):
+    return all(a.shape == b.shape and torch.allclose(_on_cpu(a).to(torch.complex128), _on_cpu(b).to(torch.complex128), equal_nan=True)
+               for a, b in zip(_tensors(some), _tensors(others)))
+
+
 def _run_out(op, sample, judge, random):
     args, kwargs = _arguments(op, sample, _clone)
     result, error = _attempt(lambda: op(*args, **kwargs))
@@ -433,9 +440,11 @@ def _run_out(op, sample, judge, random):
             if error or npu_error:
                 _same_error(npu_error, error)
                 continue
+            if name == "out=" and not drew and not _equal(expected, result):
+                continue  # some CPU kernels disregard the strides of out=
             judge.tensors(_tensors(actual), _tensors(expected), drew)
             for a, e in zip(_tensors(actual), _tensors(expected)):
-                if name == "out=" and a.stride() != e.stride():
+                if name == "out=" and a.stride() != e.stride() == make(e, "meta").stride():
                     raise Mismatch(f"strides {a.stride()} instead of {e.stride()}")
 
 
