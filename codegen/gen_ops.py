@@ -29,6 +29,17 @@ A row names an ATen function (``base.overload``, the functional spelling where t
     convolution_overrideable:
       aclnn: aclnnConvolution(...)
       undocumented: return fallback<...>(...);  # for other dtypes, where ATen's CPU has no function of the same name
+    _linalg_det:
+      write: aten                               # ATen's own code, where that consists of other operators
+    linalg_cholesky_ex:
+      aclnn: aclnnLinalgCholesky(self, upper, L)
+      finish: cholesky_info(L, info);           # C++ after the calls
+    geqrf:
+      only: "!self.is_complex()"                # else the CPU fallback
+      compose: ...
+    _foreach_pow.List:                          # tensor lists: `when` is a further condition for the call, else ATen's loop runs
+      aclnn: aclnnForeachPowList(self, exponent, out)
+      when: floating(self)
 
 ``include: [ops/x.h]`` in a table gives its expressions a header of their own.
 
@@ -169,10 +180,13 @@ class Row:
     returns: str = ""
     undocumented: str = ""
     source: str = ""
+    when: str = ""
+    only: str = ""
+    finish: str = ""
 
 
 KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "write", "otherwise", "widen", "inplace", "returns",
-        "undocumented"}
+        "undocumented", "when", "only", "finish"}
 
 
 def load_rows(directory=OPS):
@@ -206,7 +220,8 @@ def load_rows(directory=OPS):
                     {k: Call.parse(v) if v.startswith("aclnn") else v for k, v in spec.get("instead", {}).items()},
                     spec.get("outputs", {}), spec.get("prepare", ""), spec.get("compose", ""), spec.get("write", ""),
                     {**spec.get("otherwise", {}), **widened(target, spec.get("widen", []))},
-                    spec.get("inplace", "auto"), spec.get("returns", ""), spec.get("undocumented", ""), path.name))
+                    spec.get("inplace", "auto"), spec.get("returns", ""), spec.get("undocumented", ""), path.name,
+                    *(spec.get(k, "") for k in ("when", "only", "finish"))))
             except RowError as e:
                 raise RowError(f"{where}: {e}") from None
     return rows, absent
@@ -282,6 +297,8 @@ class Generator:
                 if argument in inputs and p.name in call.function.dtypes and p.kind in "TL":
                     self.used[call.function.name] = call.function
                     tests.append(f"documented(aclnn::{call.function.name}, {i}, {argument})")
+        if row.only:
+            tests.append(row.only)
         if not tests:
             return scope
         sig = signature(f)
@@ -300,7 +317,9 @@ class Generator:
     # ---- kernels ------------------------------------------------------------------------------------------------
 
     def structured(self, row, g):
-        meta_class = f"at::meta::structured_{meta.name(g)}"
+        aten = row.write == "aten"
+        base = g.functional.root_name
+        meta_class = f"at::native::structured_{base}_out" if aten else f"at::meta::structured_{meta.name(g)}"
         outs = [a.name for a in g.out.func.arguments.out]
         n = len(outs)
         code = []
@@ -346,12 +365,18 @@ class Generator:
 
             # In the row an output is called by its schema name; the meta object owns the tensor it stands for.
             def produce(body):
+                if row.finish:
+                    body += "\n  " + row.finish
                 for o in outs:
                     body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
                 return f"{make}{row.prepare}\n  {body}\n  {result}"
 
-            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names, produce)}{produce(self.launches(row, op, calls))}\n}}\n")
-        return code, [f'#include <ATen/ops/{g.functional.root_name}_meta.h>'], self.registrations(g)
+            if aten:
+                body = f"meta.impl({', '.join([a.name for a in g.functional.func.arguments.flat_all] + outs)});"
+            else:
+                body = self.launches(row, op, calls)
+            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names, produce)}{produce(body)}\n}}\n")
+        return code, [f"#include <ATen/ops/{base}_{'native' if aten else 'meta'}.h>"], self.registrations(g)
 
     #: Elementwise operators whose result has the same shape and dtype whatever the (real) numbers are that they are given.
     ANY_NUMBERS = {
@@ -441,7 +466,8 @@ class Generator:
         return [f"{self.header(f)} {{\n  {self.guard(row, f, args, produce)}{produce(self.launches(row, op))}\n}}\n"], [], [f]
 
     def composed(self, row, f, g):
-        code = [f"{self.header(f)} {{\n  {row.compose}\n}}\n"]
+        guard = self.guard(row, f, [a.name for a in signature(f).arguments()], None) if row.only else ""
+        code = [f"{self.header(f)} {{\n  {guard}{row.compose}\n}}\n"]
         registered = [f]
         if isinstance(g, NativeFunctionsGroup) and str(f.func.name) == str(g.functional.func.name):
             plain = [a.name for a in signature(g.functional).arguments()]
@@ -459,12 +485,50 @@ class Generator:
                 registered.append(v)
         return code, [], registered
 
+    def foreach(self, row, functions):
+        """Functions over tensor lists: one aclnn call per stretch of the lists, or ATen's loop over the elements."""
+        code, registered = [], []
+        call, = row.aclnn
+        self.used[call.function.name] = call.function
+        for f in functions:
+            if "generated" in f.tags or f.func.kind() == SchemaKind.out:
+                continue
+            functional = bool(f.func.returns)
+            types = {a.name: str(a.type) for a in f.func.arguments.flat_all}
+            lists = [n for n, t in types.items() if t == "Tensor[]"]
+            scalars = [n for n, t in types.items() if t in ("Scalar", "Scalar[]")]
+            promoting = scalars if not row.outputs else []  # a row with outputs decides about its scalars in `when`
+            fused = f"foreach_fused({{{', '.join(lists)}}}{''.join(', ' + n for n in promoting)})"
+            conditions = [fused, *([row.when] if row.when else [])]
+            pack = []
+            for i, (p, argument) in enumerate(zip(call.function.parameters, call.arguments)):
+                if argument in lists and p.name in call.function.dtypes:
+                    conditions.append(f"foreach_documented(aclnn::{call.function.name}, {i}, {argument})")
+                value = {"L": "part({})", "T": "part({})", "Z": f"part(foreach_scalars({{}}, {lists[0]}))",
+                         "S": f"foreach_scalar({{}}, {lists[0]})"}[p.kind].format(argument)
+                pack.append(f"l.{PACK[p.kind]}({value});")
+            loop = f"at::compositeexplicitautograd::{f.func.name.name}({', '.join(a.name for a in signature(f).arguments())})"
+            out = f"const auto out = {row.outputs.get('out', f'like_each({lists[0]})')};" if functional else f"const at::TensorList out = {lists[0]};"
+            if not functional and "out" not in call.arguments:
+                out = ""
+            code.append(
+                f"{self.header(f)} {{\n  if (!({' && '.join(conditions)})) return {loop};\n  const DeviceScope scope({lists[0]});\n"
+                f"  {row.prepare}\n  {out}\n  for (ForeachPart part({lists[0]}.size(), {sum(p.kind == 'L' for p in call.function.parameters)}); "
+                f"part.more(); part.next()) {{\n    Launch l(aclnn::{call.function.name}, \"aten::{f.func.name}\"); {' '.join(pack)} "
+                f"l.submit();\n  }}{' return out;' if functional else ''}\n}}\n")
+            registered.append(f)
+        headers = {f"#include <ATen/ops/{f.root_name}_compositeexplicitautograd_dispatch.h>" for f in registered}
+        return code, sorted(headers), registered
+
     def row(self, row):
         with native_function_manager(row.target):  # structured groups spell tensor lists differently
             return self._row(row)
 
     def _row(self, row):
         g = row.target
+        functions = list(g.functions()) if isinstance(g, NativeFunctionsGroup) else [g]
+        if row.name.startswith("_foreach_") and row.aclnn:
+            return self.foreach(row, functions)
         if isinstance(g, NativeFunctionsGroup):
             named = next(f for f in g.functions() if str(f.func.name) == row.name)
             if row.compose:

@@ -599,7 +599,7 @@ for _d, _in, _grid in (("2D", make(2, 3, 5, 4), unit(2, 3, 2, 2)), ("3D", make(2
 # ---- optimizers -----------------------------------------------------------------------------------------------------
 _var, _m, _v, _g = make(5), make(5, seed=2), positive(5, seed=3), make(5, seed=4)
 _m2, _v2 = 0.9 * _m + 0.1 * _g, 0.99 * _v + 0.01 * _g * _g
-case("aclnnApplyAdamWV2", Changed(_var), Changed(_m), Changed(_v), None, _g, torch.tensor(3.0), 0.1, 0.9, 0.99, 0.01, 1e-8, False, False,
+case("aclnnApplyAdamWV2", Changed(_var), Changed(_m), Changed(_v), None, _g, torch.tensor(2.0), 0.1, 0.9, 0.99, 0.01, 1e-8, False, False,
      want=(_var * (1 - 0.1 * 0.01) - 0.1 / (1 - 0.9 ** 3) * _m2 / ((_v2 / (1 - 0.99 ** 3)).sqrt() + 1e-8), _m2, _v2))
 case("aclnnAmpUpdateScale", torch.tensor([8.0]), torch.tensor([1], dtype=torch.int32), torch.tensor([0.0]), 2.0, 0.5, 2, OUT, OUT,
      want=(torch.tensor([16.0]), torch.tensor([0], dtype=torch.int32)))
@@ -693,6 +693,17 @@ _y, _kept = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask(make(9), 0.
 case("aclnnFakeQuantPerTensorAffineCachemask", make(9), torch.tensor([0.1]), torch.tensor([3], dtype=torch.int32), 1.0, -8, 7, OUT, OUT, want=(_y, _kept))
 _y, _kept = torch.ops.aten.fake_quantize_per_channel_affine_cachemask(make(3, 4), unit(3), torch.tensor([3, 0, 1], dtype=torch.int32), 0, -8, 7)
 case("aclnnFakeQuantPerChannelAffineCachemask", make(3, 4), unit(3), torch.tensor([3, 0, 1], dtype=torch.int32), 0, -8, 7, OUT, OUT, want=(_y, _kept))
+_x1, _x2 = ints(9, 3, 4, seed=5).sub(4).to(torch.int8), ints(9, 4, 5, seed=6).sub(4).to(torch.int8)
+_rows, _columns, _product = unit(3), unit(5), _x1.float() @ _x2.float()
+case("aclnnQuantMatmulV5", _x1, _x2, None, torch.ones(1), None, None, None, None, None, False, False, 0, OUT, want=_product.to(torch.int32))
+case("aclnnQuantMatmulV5", _x1, _x2.t().contiguous(), _rows, _columns, None, None, None, None, make(5), False, True, 0, OUT,
+     want=(_product * _columns * _rows[:, None] + make(5)).to(torch.bfloat16), tolerance=1e-2)
+_w = ints(9, 4, 5, seed=7).sub(4).to(torch.int8)
+case("aclnnWeightQuantBatchMatmulV2", make(3, 4).half(), _w, unit(5).half(), None, None, None, None, 0, OUT,
+     want=(make(3, 4).half().float() @ (_w * unit(5).half().float())).half(), tolerance=1e-2)
+_w3 = make(2, 4, 5, seed=8)
+case("aclnnGroupedMatmulV5", [make(6, 4)], [_w3], None, None, None, None, None, None, torch.tensor([2, 6]), None, None, None, 3, 0, 0, 0, None,
+     [OUT], None, None, want=torch.cat([make(6, 4)[:2] @ _w3[0], make(6, 4)[2:] @ _w3[1]]))
 
 # ---- attention and recurrent cells ----------------------------------------------------------------------------------
 LIMITLESS = 2**31 - 1

@@ -310,6 +310,7 @@ at::Tensor round_off(const at::Tensor& x, int64_t mode) {
       const at::Tensor odd = x.floor().remainder(2).ne(0);
       return at::where(half, at::where(odd, x.floor(), x.ceil()), x.round());
     }
+    case 7: return x.frac();
     default: return x.round();
   }
 }
@@ -345,7 +346,7 @@ void fused_sgd(const at::Tensor& parameter, const at::Tensor& grad, const at::Te
 void apply_adamw(const at::Tensor& var, const at::Tensor& m, const at::Tensor& v, const at::Tensor& max_v, const at::Tensor& grad,
                  const at::Tensor& step, double lr, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
                  bool maximize) {
-  const double t = step.item<double>();
+  const double t = step.item<double>() + 1;  // CANN counts the steps before this one
   const at::Tensor g = maximize ? grad.neg() : grad;
   var.mul_(1 - lr * weight_decay);
   m.lerp_(cast_as(g, m), 1 - beta1);
