@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import abi_model
+import coverage
 import layouts
 import yaml
 from gen_exports import definitions
@@ -78,38 +79,62 @@ def operators():
     known = abi_model.aclnn_ops()
     computed = sorted(n for n in rows_of("softcann/ops") if n in known)
     lines = ["## Operators", "",
-             f"CANN's operator library has {len(known)} two-phase functions; softcann exports all of them and computes {len(computed)}.", "",
-             f"The adapter has {len(rows_of('csrc/ops'))} operator rows; operators without a row run on the CPU (see", "`TORCH_NPU_FALLBACK`).", ""]
+             f"CANN's operator library has {len(known)} two-phase functions; softcann exports all of them and computes {len(computed)}.", ""]
     if computed:
         lines += ["Computed by softcann:", "", *listing(computed)]
     return lines
 
 
-def called(row):
-    """The aclnn functions a row of the adapter calls, in order of appearance; none for a composed operator."""
-    text = row if isinstance(row, str) else str([row.get(k) for k in ("aclnn", "cpu_scalar", "instead")])
-    return list(dict.fromkeys(re.findall(r"\baclnn\w+", text)))
+WAYS = {
+    "native": "native: a kernel that calls aclnn functions, or only changes sizes, strides and storage",
+    "composed": "composed: a kernel made of other operators of npu",
+    "fallback": "CPU fallback, or a clear error where no copy can stand in",
+    "vendor": "of another vendor's library or hardware, or PyTorch's own test",
+}
+
+
+def quoted(names):
+    return " ".join(f"`{n}`" for n in names)
 
 
 def adapter_operators():
-    """ATen operators with a kernel: from a row, composed of others, or written by hand."""
-    rows = rows_of("csrc/ops")
-    native = {n: called(r) for n, r in rows.items() if called(r)}
-    composed = [n for n in rows if n not in native]
-    by_hand = {}
-    for path in sorted((ROOT / "csrc/ops").glob("*.cpp")):
-        for name in re.findall(r'm\.impl\("([\w.]+)"', path.read_text(encoding="utf-8")):
-            by_hand[name] = path.name
-    return ["## ATen operators of the adapter", "",
-            "A row stands for all variants (functional, in-place, `out=`) of its operator. What is not here and has no composite",
-            "implementation in PyTorch runs on the CPU: said once per operator, counted by `torch_npu.fallbacks()`, refused under",
-            "`TORCH_NPU_FALLBACK=error`.", "",
-            *table(("operator", "aclnn functions"), ((f"`{n}`", " ".join(f"`{c}`" for c in calls)) for n, calls in sorted(native.items()))),
-            "Composed of native operators:", "", *listing(composed),
-            "ATen's own kernels, which serve sparse and nested tensors on every device (`codegen/layouts.py`):", "",
-            *listing({str(f.func.name) for functions in layouts.registrations().values() for f, _ in functions}),
-            "Written by hand, each file says why:", "",
-            *table(("operator", "file"), ((f"`{n}`", f"`csrc/ops/{f}`") for n, f in sorted(by_hand.items())))]
+    """Every ATen function without composite implementation: how it runs."""
+    functions = coverage.functions()
+    kinds = (("dense", "ordinary tensors"), ("layout", "only sparse, nested, quantized tensors"), ("other", "others"), (None, "all"))
+    totals = {kind: coverage.totals(kind) for kind, _ in kinds}
+    summary = [(text, *(f"{totals[kind][way][0]:,} ({totals[kind][way][1]})" for kind, _ in kinds)) for way, text in WAYS.items()]
+    summary.append(("sum", *("{:,} ({})".format(*(sum(v) for v in zip(*totals[kind].values()))) for kind, _ in kinds)))
+    by_hand = coverage.hand_written()
+    lines = ["## ATen operators of the adapter", "",
+             "PyTorch implements the others of its functions by these, which have no composite implementation. Functions, and in brackets",
+             "base operators (a base operator counts as its best function does); the columns say which tensors ATen has kernels for.", "",
+             *table(("", *(heading for _, heading in kinds)), summary),
+             "What falls back is said once per operator, counted by `torch_npu.fallbacks()` and refused under `TORCH_NPU_FALLBACK=error`.", "",
+             f"{len(coverage.kernels()) - len(by_hand)} functions come from {len(rows_of('csrc/ops'))} rows, {len(by_hand)} are written by hand; "
+             "rows also serve functions that have", "a composite implementation.", ""]
+    for way, heading in (("native", "Native"), ("composed", "Composed of other operators"), ("fallback", "On the CPU, with the reason"),
+                         ("vendor", "Not for this device")):
+        groups = {}
+        for f in functions:
+            if f.way == way:
+                groups.setdefault((f.base, f.detail), []).append(f.name)
+        if way in ("fallback", "vendor"):
+            by_reason = {}
+            for (_, reason), names in groups.items():
+                by_reason.setdefault(reason, []).extend(names)
+            lines += [f"### {heading}", "", *table(("reason", "functions"), ((r, quoted(n)) for r, n in by_reason.items()))]
+        elif way == "composed":
+            lines += [f"### {heading}", "", *listing([n for names in groups.values() for n in names])]
+        else:
+            lines += [f"### {heading}", "", *table(("functions", "aclnn functions"), (
+                (quoted(names), quoted(detail.split()) or "none needed") for (base, detail), names in groups.items()))]
+    lines += ["### ATen's own kernels for sparse and nested tensors", "",
+              "ATen writes them as calls of other operators, so they serve every device (`codegen/layouts.py`).", "",
+              *listing({str(f.func.name) for functions in layouts.registrations().values() for f, _ in functions})]
+    lines += ["### Written by hand", "", "Each file's first comment says why a row could not do.", "",
+              *table(("file", "functions"), ((f"`csrc/ops/{source}`", quoted(n for n, k in by_hand if k.source == source))
+                                             for source in sorted({k.source for _, k in by_hand})))]
+    return lines
 
 
 def render():
