@@ -18,6 +18,9 @@ A row names an ATen function (``base.overload``, the functional spelling where t
       aclnn: aclnnLayerNorm(...)
     silu_backward:
       compose: return at::mul(...);             # a C++ body built of other operators
+    special_i1:
+      value: special::bessel_i(1, real(self))   # the result, for an operator whose shape and dtype ATen's meta function gives;
+                                                # real(x) is x in the float type to compute in. A bare name takes all tensors so
     copysign.Tensor:
       write: out.copy_(at::where(...));         # the same, but ATen's meta function (or `outputs`) makes the outputs it writes
     lgamma:
@@ -174,6 +177,7 @@ class Row:
     outputs: dict = field(default_factory=dict)
     prepare: str = ""
     compose: str = ""
+    value: str = ""
     write: str = ""
     otherwise: dict = field(default_factory=dict)   # C++ condition -> statements that write the outputs
     inplace: str = "auto"
@@ -185,7 +189,7 @@ class Row:
     finish: str = ""
 
 
-KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "write", "otherwise", "widen", "inplace", "returns",
+KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "value", "write", "otherwise", "widen", "inplace", "returns",
         "undocumented", "when", "only", "finish"}
 
 
@@ -218,7 +222,7 @@ def load_rows(directory=OPS):
                     name, target, [Call.parse(c, target) for c in ([calls] if isinstance(calls, str) else calls)],
                     {k: Call.parse(v) for k, v in spec.get("cpu_scalar", {}).items()},
                     {k: Call.parse(v) if v.startswith("aclnn") else v for k, v in spec.get("instead", {}).items()},
-                    spec.get("outputs", {}), spec.get("prepare", ""), spec.get("compose", ""), spec.get("write", ""),
+                    spec.get("outputs", {}), spec.get("prepare", ""), spec.get("compose", ""), spec.get("value", ""), spec.get("write", ""),
                     {**spec.get("otherwise", {}), **widened(target, spec.get("widen", []))},
                     spec.get("inplace", "auto"), spec.get("returns", ""), spec.get("undocumented", ""), path.name,
                     *(spec.get(k, "") for k in ("when", "only", "finish"))))
@@ -274,6 +278,8 @@ class Generator:
     def launches(self, row, op, calls=None):
         if row.write:
             return row.write
+        if row.value:
+            return self.store_value(row)
         if calls is None:
             calls = row.aclnn
         body = "\n  ".join(self.pack(c, op) for c in calls)
@@ -341,7 +347,7 @@ class Generator:
                 make = f"Out<{meta_class}, {n}> meta({', '.join(outs)});"
                 returned = outs[0] if n == 1 else f"{signature(f).returns_type().cpp_type()}({', '.join(outs)})"
                 result = f"meta.finish();\n  return {returned};"
-            quick = [] if row.write else self.alike_operands(g)  # what a row writes itself may ask `meta`
+            quick = [] if row.write or row.value else self.alike_operands(g)  # what a row writes itself may ask `meta`
             if quick:
                 operands = ", ".join(quick)
                 ask = f"{make} meta.meta({meta_args});"
@@ -401,6 +407,14 @@ class Generator:
                 return []
         return operands
 
+    def store_value(self, row):
+        value = row.value
+        if re.fullmatch(r"[\w:]+", value):
+            tensors = [a.name for a in row.target.functional.func.arguments.flat_all if str(a.type) == "Tensor"]
+            value += f"({', '.join(f'real({t})' for t in tensors)})"
+        return ("[[maybe_unused]] const auto real = [type = compute_type(meta)](const at::Tensor& t) { return cast_to(t, type); };\n  "
+                f"meta.store(0, cast_to({value}, meta.common_dtype()));")
+
     def registrations(self, g):
         return [f for f in g.functions()
                 if f.func.kind() in (SchemaKind.functional, SchemaKind.inplace, SchemaKind.out)
@@ -417,7 +431,7 @@ class Generator:
             op = f"aten::{f.func.name}"
             args = [a.name for a in signature(f).arguments()]
             lines = [f"const Spec {o}_spec = {spec};" for o, spec in row.outputs.items()]
-            calls = row.aclnn
+            twin = None
             if kind == SchemaKind.functional:
                 lines += [f"at::Tensor {o} = allocate({o}_spec);" for o in names]
                 result = f"return {names[0]};" if len(names) == 1 else f"return std::make_tuple({', '.join(names)});"
@@ -430,9 +444,11 @@ class Generator:
                 finish = "".join(f"{o}_given.finish();\n  " for o in names)
                 result = (f"return {given[0]};" if len(given) == 1
                           else f"return {signature(f).returns_type().cpp_type()}({', '.join(given)});")
-                if kind == SchemaKind.inplace and len(calls) == 1 and row.inplace == "auto":
-                    twin = calls[0].without_output(names[0])
-                    calls = [twin] if twin else calls
+                if kind == SchemaKind.inplace and len(row.aclnn) == 1 and row.inplace == "auto":
+                    twin = row.aclnn[0].without_output(names[0])
+            calls = self.launches(row, op)
+            if twin:  # a result that is converted into self is not computed in it
+                calls = f"if ({names[0]}_given.direct()) {{ {self.launches(row, op, [twin])} }}\n  else {{\n  {calls}\n  }}"
             if row.returns and kind == SchemaKind.functional:
                 result = f"return {row.returns};"
 
@@ -442,7 +458,7 @@ class Generator:
                         body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
                 return f"{row.prepare}\n  " + "\n  ".join(lines) + f"\n  {body}\n  {finish}{result}"
 
-            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, args, produce)}{produce(self.launches(row, op, calls))}\n}}\n")
+            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, args, produce)}{produce(calls)}\n}}\n")
             registered.append(f)
         return code, [], registered
 

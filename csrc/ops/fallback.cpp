@@ -1,6 +1,7 @@
 // The CPU fallback. Hand-written: it is boxed and stands in for every operator without a row.
 #include "ops/fallback.h"
 
+#include <ATen/MemoryOverlap.h>
 #include <ATen/native/CPUFallback.h>
 #include <c10/util/Exception.h>
 #include <torch/library.h>
@@ -128,6 +129,14 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   TORCH_CHECK_NOT_IMPLEMENTED(mode() != Mode::Error, name, " ", lack, ", and TORCH_NPU_FALLBACK=error forbids running it on the "
                               "CPU. Arguments: ", describe(schema, arguments), ". Set TORCH_NPU_FALLBACK=warn to let such operators run "
                               "on the CPU, or move the inputs of this one with .cpu()");
+
+  // The copies on the CPU are dense, so ATen's own check would not see this.
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const c10::AliasInfo* alias = schema.arguments()[i].alias_info();
+    if (alias != nullptr && alias->isWrite() && arguments[i].isTensor() && arguments[i].toTensor().defined()) {
+      at::assert_no_internal_overlap(arguments[i].toTensor());
+    }
+  }
 
   // Errors of earlier launches are raised here, under the names of the operators that caused them.
   uint64_t bytes = 0;

@@ -15,6 +15,7 @@
 #include "ops/pointwise_expressions.h"
 #include "ops/random_expressions.h"
 #include "ops/rules.h"
+#include "ops/special.h"
 #include "ops/structured.h"
 
 namespace torch_npu::ops {

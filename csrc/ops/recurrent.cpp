@@ -15,6 +15,11 @@ namespace {
 
 at::Tensor plus(const at::Tensor& gates, const OptionalTensor& bias) { return given(bias) ? gates.add(*bias) : gates; }
 
+std::vector<at::Tensor> side_by_side(const at::Tensor& t, int64_t n) {
+  TORCH_CHECK(t.dim() == 2 && t.size(1) % n == 0, "expected a matrix of ", n, " parts side by side, but got sizes ", t.sizes());
+  return t.reshape({t.size(0), n, t.size(1) / n}).unbind(1);
+}
+
 at::Tensor sigmoid_slope(const at::Tensor& y) { return y.mul(at::rsub(y, 1)); }
 at::Tensor tanh_slope(const at::Tensor& y) { return at::rsub(y.mul(y), 1); }
 
@@ -24,7 +29,7 @@ at::Tensor tanh_slope(const at::Tensor& y) { return at::rsub(y.mul(y), 1); }
 ThreeTensors lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& cx, const OptionalTensor& input_bias,
                        const OptionalTensor& hidden_bias) {
   const DeviceScope scope(input_gates);
-  const auto gates = plus(input_gates, input_bias).add(plus(hidden_gates, hidden_bias)).chunk(4, 1);
+  const auto gates = side_by_side(plus(input_gates, input_bias).add(plus(hidden_gates, hidden_bias)), 4);
   const at::Tensor in = gates[0].sigmoid(), forget = gates[1].sigmoid(), cell = gates[2].tanh(), out = gates[3].sigmoid();
   const at::Tensor cy = forget.mul(cx).add(in.mul(cell));
   return {out.mul(cy.tanh()), cy, at::cat({in, forget, cell, out}, 1)};
@@ -35,7 +40,7 @@ ThreeTensors lstm_cell_backward(const OptionalTensor& grad_hy, const OptionalTen
   const bool has_hy = given(grad_hy), has_cy = given(grad_cy);
   if (!has_hy && !has_cy) return {};
   const DeviceScope scope(workspace);
-  const auto gates = workspace.chunk(4, 1);
+  const auto gates = side_by_side(workspace, 4);
   const at::Tensor &in = gates[0], &forget = gates[1], &cell = gates[2], &out = gates[3];
   const at::Tensor tanh_cy = cy.tanh();
   at::Tensor grad_c = has_cy ? *grad_cy : at::zeros_like(cy);
@@ -52,8 +57,8 @@ namespace {
 std::tuple<at::Tensor, at::Tensor> gru_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& hx,
                                             const OptionalTensor& input_bias, const OptionalTensor& hidden_bias) {
   const DeviceScope scope(input_gates);
-  const auto in = plus(input_gates, input_bias).chunk(3, 1);
-  const auto hidden = plus(hidden_gates, hidden_bias).chunk(3, 1);
+  const auto in = side_by_side(plus(input_gates, input_bias), 3);
+  const auto hidden = side_by_side(plus(hidden_gates, hidden_bias), 3);
   const at::Tensor reset = in[0].add(hidden[0]).sigmoid(), update = in[1].add(hidden[1]).sigmoid();
   const at::Tensor fresh = in[2].add(reset.mul(hidden[2])).tanh();
   return {fresh.add(update.mul(hx.sub(fresh))), at::cat({reset, update, fresh, hx, hidden[2]}, 1)};
@@ -62,7 +67,7 @@ std::tuple<at::Tensor, at::Tensor> gru_cell(const at::Tensor& input_gates, const
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> gru_cell_backward(const at::Tensor& grad_hy, const at::Tensor& workspace,
                                                                                          bool has_bias) {
   const DeviceScope scope(workspace);
-  const auto parts = workspace.chunk(5, 1);
+  const auto parts = side_by_side(workspace, 5);
   const at::Tensor &reset = parts[0], &update = parts[1], &fresh = parts[2], &hx = parts[3], &hidden = parts[4];
   const at::Tensor grad_update = grad_hy.mul(hx.sub(fresh)).mul(sigmoid_slope(update));
   const at::Tensor grad_fresh = grad_hy.mul(at::rsub(update, 1)).mul(tanh_slope(fresh));

@@ -1,6 +1,7 @@
 #include "ops/rules.h"
 
 #include <ATen/ExpandUtils.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/Resize.h>
 #include <c10/core/MemoryFormat.h>
@@ -109,6 +110,7 @@ Given::Given(const at::Tensor& out, const Spec& spec) : out_(out) {
   TORCH_CHECK(out.is_privateuseone(), "Expected out tensor to be on npu, but it is on ", out.device());
   TORCH_CHECK(c10::canCast(spec.dtype, out.scalar_type()), "result type ", spec.dtype,
               " can't be cast to the desired output type ", out.scalar_type());
+  at::assert_no_internal_overlap(out);
   at::native::resize_output(out, spec.sizes);
   if (out.scalar_type() != spec.dtype) temporary_ = allocate(spec);
 }
@@ -118,6 +120,8 @@ void Given::finish() const {
 }
 
 GivenInPlace::GivenInPlace(const at::Tensor& self, const Spec& spec) : self_(self) {
+  TORCH_CHECK(self.is_privateuseone(), "Expected self to be on npu, but it is on ", self.device());
+  at::assert_no_internal_overlap(self);
   TORCH_CHECK(self.sizes() == IntArrayRef(spec.sizes), "output with shape ", self.sizes(),
               " doesn't match the broadcast shape ", IntArrayRef(spec.sizes));
   TORCH_CHECK(c10::canCast(spec.dtype, self.scalar_type()), "result type ", spec.dtype,
@@ -132,6 +136,7 @@ void GivenInPlace::finish() const {
 void store_result(const at::Tensor& out, const at::Tensor& result) {
   TORCH_CHECK(c10::canCast(result.scalar_type(), out.scalar_type()), "result type ", result.scalar_type(),
               " can't be cast to the desired output type ", out.scalar_type());
+  at::assert_no_internal_overlap(out);
   at::native::resize_output(out, result.sizes());
   out.copy_(result);
 }

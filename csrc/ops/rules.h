@@ -65,6 +65,7 @@ class GivenInPlace {
  public:
   GivenInPlace(const at::Tensor& self, const Spec& spec);
   const at::Tensor& tensor() const { return temporary_.defined() ? temporary_ : self_; }
+  bool direct() const { return !temporary_.defined(); }
   void finish() const;
 
  private:

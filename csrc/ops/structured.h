@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "ops/factory.h"
+#include "ops/rules.h"
 
 namespace torch_npu::ops {
 
@@ -100,6 +101,9 @@ class AlikeOperands {
   bool alike_ = true;
 };
 
+// The type to compute in: what the operands promote to, but no less than float32.
+inline at::ScalarType compute_type(const at::TensorIteratorBase& meta) { return accumulate_type(meta.common_dtype()); }
+
 // The TensorIterator's own bookkeeping, common to the three kinds of output.
 template <class Meta>
 class WithOutputs : public Meta {
@@ -126,6 +130,12 @@ class Functional final : public WithOutputs<Meta> {
     if constexpr (N == 1) return std::move(outputs_[0]);
     else return std::apply([](auto&... t) { return std::make_tuple(std::move(t)...); }, outputs_);
   }
+  // A composed result becomes the output where it is as the meta function wants it.
+  void store(int64_t i, at::Tensor value) {
+    at::Tensor& out = outputs_[i];
+    if (value.scalar_type() == out.scalar_type() && value.sizes() == out.sizes() && value.strides() == out.strides()) out = std::move(value);
+    else out.copy_(value);
+  }
 
  private:
   void provide(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, const at::TensorOptions& options) override {
@@ -139,6 +149,7 @@ class InPlace final : public WithOutputs<Meta> {
  public:
   explicit InPlace(const at::Tensor& self) : self_(self) {}
   const at::Tensor& maybe_get_output(int64_t) override { return self_; }
+  void store(int64_t, const at::Tensor& value) { self_.copy_(value); }
   void finish() const {}
 
  private:
@@ -154,6 +165,7 @@ class Out final : public WithOutputs<Meta> {
   template <class... T>
   explicit Out(const T&... outs) : outputs_{std::cref(outs)...} {}
   const at::Tensor& maybe_get_output(int64_t i) override { return outputs_[i]; }
+  void store(int64_t i, const at::Tensor& value) { outputs_[i].get().copy_(value); }
   void finish() const {}
 
  private:

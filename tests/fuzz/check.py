@@ -1,0 +1,138 @@
+"""One call on the CPU and on npu: results, arguments afterwards, and errors must be the same."""
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+
+from tests.fuzz.calls import DTYPES, NAMES, build, tensors
+from tests.fuzz.generate import written_by
+
+#: dtype -> (relative, absolute)
+TOLERANCE = {torch.float64: (1e-6, 1e-6), torch.float32: (1e-4, 1e-4), torch.float16: (4e-3, 4e-3), torch.bfloat16: (3e-2, 3e-2),
+             torch.complex64: (1e-4, 1e-4), torch.complex128: (1e-6, 1e-6)}
+KNOWN = Path(__file__).resolve().parent / "known.yaml"
+
+
+@dataclass
+class Difference:
+    kind: str      # error, no error, dtype, shape, values, argument, lost
+    detail: str
+
+
+@dataclass
+class Known:
+    """A difference that is explained: the operator, its kind and its text are regular expressions."""
+    operator: str
+    reason: str
+    kind: str = ""
+    detail: str = ""
+
+    def explains(self, name, difference):
+        return (re.fullmatch(self.operator, name.removeprefix("aten::")) and re.fullmatch(self.kind or ".*", difference.kind)
+                and re.search(self.detail, difference.detail, re.S))
+
+
+def known():
+    return [Known(**entry) for entry in yaml.safe_load(KNOWN.read_text())]
+
+
+def first_line(error):
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:240]}"
+
+
+def drawn(overload):
+    """Whether the values are random or left uninitialised: only their shape and dtype can be compared."""
+    return torch.Tag.nondeterministic_seeded in overload.tags or re.match(
+        r"aten::_?(new_)?(empty|resize|rrelu|dropout|native_dropout|multinomial|bernoulli|normal|uniform|random|poisson|binomial)", overload._schema.name)
+
+
+def tolerance(call):
+    """That of the least exact dtype among the arguments: an ``out=`` of a wider dtype does not make the result better."""
+    found = [TOLERANCE.get(DTYPES[t.dtype], (0, 0)) for t in tensors(call)]
+    return max(found, default=(0, 0))
+
+
+def compare(expected, actual, values, least=(0, 0)):
+    """None, or a Difference between two results."""
+    if isinstance(expected, (list, tuple)):
+        if len(expected) != len(actual):
+            return Difference("shape", f"{len(actual)} results instead of {len(expected)}")
+        for e, a in zip(expected, actual):
+            if d := compare(e, a, values, least):
+                return d
+        return None
+    if (expected is None or isinstance(expected, torch.Tensor)) != (actual is None or isinstance(actual, torch.Tensor)) or (expected is None) != (actual is None):
+        return Difference("shape", f"{'a tensor' if expected is None else 'nothing'} instead of {'nothing' if expected is None else 'a tensor'}")
+    if not isinstance(expected, torch.Tensor):
+        same = expected == actual or (isinstance(expected, float) and math.isnan(expected) and math.isnan(actual)) or not values
+        if isinstance(expected, (float, complex)) and not same:
+            same = torch.allclose(torch.tensor(actual), torch.tensor(expected), 1e-4, 1e-4, equal_nan=True)
+        return None if same or isinstance(expected, torch.device) else Difference("values", f"{actual!r} instead of {expected!r}")
+    if actual.dtype != expected.dtype:
+        return Difference("dtype", f"{actual.dtype} instead of {expected.dtype}")
+    if actual.shape != expected.shape:
+        return Difference("shape", f"{tuple(actual.shape)} instead of {tuple(expected.shape)}")
+    if not values or expected.numel() == 0 or expected.dtype not in NAMES:
+        return None
+    actual, expected = actual.cpu().resolve_conj().resolve_neg(), expected.resolve_conj().resolve_neg()
+    if torch.equal(actual, expected):
+        return None
+    relative, absolute = max(least if expected.is_floating_point() or expected.is_complex() else (0, 0), TOLERANCE.get(expected.dtype, (0, 0)))
+    close = torch.isclose(actual, expected, relative, absolute, equal_nan=True)
+    if bool(close.all()):
+        return None
+    at = (~close).nonzero()[0].tolist()
+    return Difference("values", f"{int((~close).sum())} of {close.numel()}, first at {at}: {actual[tuple(at)].item()} instead of {expected[tuple(at)].item()}")
+
+
+def check(call, mark=lambda phase: None):
+    """None where both devices agree (or the call cannot be built), else the Difference."""
+    mark("cpu")
+    try:
+        args, kwargs, before = build(call, "cpu")
+    except Exception:
+        return None
+    overload = call.overload
+    torch.manual_seed(5)
+    try:
+        expected, refused = overload(*args, **kwargs), None
+    except Exception as e:
+        expected, refused = None, e
+    mark("npu")
+    torch.manual_seed(5)
+    actual = failed = None
+    try:
+        args, kwargs, after = build(call, "npu")
+        actual = overload(*args, **kwargs)
+        torch.npu.synchronize()
+    except Exception as e:
+        failed = e
+        try:
+            torch.npu.synchronize()
+        except Exception:
+            pass
+        try:
+            if (torch.ones(2).npu() + 1).cpu().tolist() != [2, 2]:
+                return Difference("lost", f"the device computes nonsense after {first_line(e)}")
+        except Exception as second:
+            return Difference("lost", f"the device is not usable ({first_line(second)}) after {first_line(e)}")
+    if refused is not None:
+        return None if failed is not None else Difference("no error", f"the CPU raises {first_line(refused)}")
+    if failed is not None:
+        return Difference("error", first_line(failed))
+    values = not drawn(overload)
+    try:
+        if d := compare(expected, actual, values, tolerance(call)):
+            return d
+        written = written_by(call)
+        for (t, e, e_storage), (_, a, a_storage) in zip(before, after):
+            # What is only read must not change anywhere; an output may have been resized, and then its storage is scratch.
+            d = compare(e, a, values, tolerance(call)) if any(t is w for w in written) else compare(e_storage, a_storage, True)
+            if d:
+                return Difference("argument", f"{t.dtype}{list(t.size)} afterwards: {d.detail}")
+    except Exception as e:
+        return Difference("error", f"comparing: {first_line(e)}")
+    return None
