@@ -307,13 +307,27 @@ class Generator:
             tests.append(row.only)
         if not tests:
             return scope
-        sig = signature(f)
-        types = ", ".join(a.type for a in sig.arguments())
-        overload = f.func.name.overload_name
-        last = row.undocumented or (f"return fallback<{sig.returns_type().cpp_type()}({types})>"
-                                    f"(\"aten::{f.func.name.name}\", \"{overload}\"{''.join(', ' + n for n in names)});")
+        last = row.undocumented or self.fall_back(f, names)
         cases = "".join(f"if ({condition}) {{\n  {produce(statements)}\n  }}\n    " for condition, statements in row.otherwise.items())
         return f"{scope}if (C10_UNLIKELY(!({' && '.join(tests)}))) {{\n    {cases}{last}\n  }}\n  "
+
+    def guard_results(self, row, f, names, results):
+        """The fallback for dtypes of results that CANN documents no support for: of type promotion, of ``dtype=`` and ``out=``.
+        ``results`` is {the row's name: variable}."""
+        tests = []
+        for call in () if row.undocumented else row.aclnn[:1]:
+            for i, (p, argument) in enumerate(zip(call.function.parameters, call.arguments)):
+                if argument in results and p.name in call.function.dtypes and p.kind == "T":
+                    self.used[call.function.name] = call.function
+                    tests.append(f"documented(aclnn::{call.function.name}, {i}, {results[argument]})")
+        return f"if (C10_UNLIKELY(!({' && '.join(tests)}))) {self.fall_back(f, names)}\n  " if tests else ""
+
+    @staticmethod
+    def fall_back(f, names):
+        sig = signature(f)
+        types = ", ".join(a.type for a in sig.arguments())
+        return (f"return fallback<{sig.returns_type().cpp_type()}({types})>(\"aten::{f.func.name.name}\", "
+                f"\"{f.func.name.overload_name}\"{''.join(', ' + n for n in names)});")
 
     def header(self, f):
         sig = signature(f)
@@ -375,13 +389,16 @@ class Generator:
                     body += "\n  " + row.finish
                 for o in outs:
                     body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
-                return f"{make}{row.prepare}\n  {body}\n  {result}"
+                return f"{make}{check}{row.prepare}\n  {body}\n  {result}"
 
             if aten:
                 body = f"meta.impl({', '.join([a.name for a in g.functional.func.arguments.flat_all] + outs)});"
             else:
                 body = self.launches(row, op, calls)
-            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, names, produce)}{produce(body)}\n}}\n")
+            check = ""  # what stands in for undocumented dtypes is not held to the documentation of what it stands in for
+            guard = self.guard(row, f, names, produce)
+            check = self.guard_results(row, f, names, {o: f"{o}_" for o in outs})
+            code.append(f"{self.header(f)} {{\n  {guard}{produce(body)}\n}}\n")
         return code, [f"#include <ATen/ops/{base}_{'native' if aten else 'meta'}.h>"], self.registrations(g)
 
     #: Elementwise operators whose result has the same shape and dtype whatever the (real) numbers are that they are given.
@@ -456,9 +473,12 @@ class Generator:
                 if kind != SchemaKind.functional:
                     for o in names:
                         body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
-                return f"{row.prepare}\n  " + "\n  ".join(lines) + f"\n  {body}\n  {finish}{result}"
+                return f"{row.prepare}\n  " + "\n  ".join(lines) + f"\n  {check}{body}\n  {finish}{result}"
 
-            code.append(f"{self.header(f)} {{\n  {self.guard(row, f, args, produce)}{produce(calls)}\n}}\n")
+            check = ""
+            guard = self.guard(row, f, args, produce)
+            check = self.guard_results(row, f, args, {o: o if kind == SchemaKind.functional else f"{o}_" for o in names})
+            code.append(f"{self.header(f)} {{\n  {guard}{produce(calls)}\n}}\n")
             registered.append(f)
         return code, [], registered
 
