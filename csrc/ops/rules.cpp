@@ -108,6 +108,9 @@ at::Tensor allocate(const Spec& spec) {
 Given::Given(const at::Tensor& out, const Spec& spec) : out_(out) {
   if (!spec.present || !out.defined()) return;
   TORCH_CHECK(out.is_privateuseone(), "Expected out tensor to be on npu, but it is on ", out.device());
+  // Indices, counts and truth values are of one dtype, also where a conversion would lose nothing.
+  TORCH_CHECK(!c10::isIntegralType(spec.dtype, /*includeBool=*/true) || out.scalar_type() == spec.dtype,
+              "Expected out tensor to have dtype ", spec.dtype, ", but got ", out.scalar_type(), " instead");
   TORCH_CHECK(c10::canCast(spec.dtype, out.scalar_type()), "result type ", spec.dtype,
               " can't be cast to the desired output type ", out.scalar_type());
   at::assert_no_internal_overlap(out);
