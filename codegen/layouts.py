@@ -23,8 +23,7 @@ OTHERWISE = {"SparseCsrPrivateUse1": ("_to_sparse_csr", "_to_sparse_csc")}
 
 #: Conversions of dense tensors, and what only nested tensors need.
 DENSE = ("_to_sparse", "_to_sparse.sparse_dim", "_to_sparse_csr", "_to_sparse_csc", "_to_sparse_bsr", "_to_sparse_bsc",
-         "_nested_view_from_buffer", "_nested_compute_contiguous_strides_offsets", "_nested_tensor_from_mask",
-         "_nested_tensor_from_mask_left_aligned", "is_set_to", "dequantize.self")
+         "_nested_view_from_buffer", "_nested_compute_contiguous_strides_offsets", "_nested_tensor_from_mask", "is_set_to", "dequantize.self")
 
 
 @lru_cache
