@@ -153,6 +153,20 @@ class Call:
         return Call(twin, self.arguments[:-1])
 
 
+@dataclass
+class InPlace:
+    """A call made in place by its twin, where the twin documents the dtypes."""
+    twin: Call
+    plain: Call
+
+    def narrower(self):
+        """[(number, argument)] of the tensors for which the twin documents less."""
+        pairs = zip(self.twin.function.parameters, self.plain.function.parameters, self.twin.arguments)
+        twin, plain = self.twin.function.dtypes, self.plain.function.dtypes
+        return [(i, a) for i, (t, p, a) in enumerate(pairs)
+                if t.kind == "T" and a.isidentifier() and t.name in twin and set(plain.get(p.name, ())) - set(twin[t.name])]
+
+
 def split_arguments(text):
     out, depth, start = [], 0, 0
     for i, c in enumerate(text):
@@ -275,6 +289,12 @@ class Generator:
         lines += [f'Launch l(aclnn::{call.function.name}, "{op}");', *packed]
         return "{ " + " ".join(lines) + " l.submit(); }"
 
+    def pack_in_place(self, call, op):
+        tests = [f"launch::dtype_documented(aclnn::{call.twin.function.name}, {i}, {a}.scalar_type())" for i, a in call.narrower()]
+        if not tests:
+            return self.pack(call.twin, op)
+        return f"if ({' && '.join(tests)}) {self.pack(call.twin, op)}\n  else {self.pack(call.plain, op)}"
+
     def launches(self, row, op, calls=None):
         if row.write:
             return row.write
@@ -282,7 +302,7 @@ class Generator:
             return self.store_value(row)
         if calls is None:
             calls = row.aclnn
-        body = "\n  ".join(self.pack(c, op) for c in calls)
+        body = "\n  ".join(self.pack_in_place(c, op) if isinstance(c, InPlace) else self.pack(c, op) for c in calls)
         cases = [*row.instead.items(), *((f"is_cpu_scalar({a})", c) for a, c in row.cpu_scalar.items())]
         for condition, call in cases:
             case = self.pack(call, op) if isinstance(call, Call) else f"{{ {call} }}"
@@ -382,7 +402,7 @@ class Generator:
             calls = row.aclnn
             if kind == SchemaKind.inplace and row.inplace == "auto" and len(calls) == 1:
                 twin = calls[0].without_output(outs[0])
-                calls = [twin] if twin else calls
+                calls = [InPlace(twin, calls[0])] if twin else calls
 
             # In the row an output is called by its schema name; the meta object owns the tensor it stands for.
             def produce(body):
@@ -448,7 +468,7 @@ class Generator:
                 continue
             op = f"aten::{f.func.name}"
             args = [a.name for a in signature(f).arguments()]
-            lines = [f"const Spec {o}_spec = {spec};" for o, spec in row.outputs.items()]
+            lines = [f"const Spec {o}_spec = {spec.removeprefix('exactly ')};" for o, spec in row.outputs.items()]
             twin = None
             if kind == SchemaKind.functional:
                 lines += [f"at::Tensor {o} = allocate({o}_spec);" for o in names]
@@ -457,6 +477,9 @@ class Generator:
             else:
                 given = [a.name for a in f.func.arguments.out] if kind == SchemaKind.out else ["self"]
                 verb = "Given" if kind == SchemaKind.out else "GivenInPlace"
+                lines += [f"TORCH_CHECK({g}.scalar_type() == {o}_spec.dtype, \"Expected out tensor to have dtype \", {o}_spec.dtype, "
+                          f"\", but got \", {g}.scalar_type(), \" instead\");"
+                          for o, g in zip(names, given) if row.outputs[o].startswith("exactly ")]
                 lines += [f"{verb} {o}_given({g}, {o}_spec);\n  [[maybe_unused]] const at::Tensor& {o}_ = {o}_given.tensor();"
                           for o, g in zip(names, given)]
                 finish = "".join(f"{o}_given.finish();\n  " for o in names)
@@ -466,7 +489,7 @@ class Generator:
                     twin = row.aclnn[0].without_output(names[0])
             calls = self.launches(row, op)
             if twin:  # a result that is converted into self is not computed in it
-                calls = f"if ({names[0]}_given.direct()) {{ {self.launches(row, op, [twin])} }}\n  else {{\n  {calls}\n  }}"
+                calls = f"if ({names[0]}_given.direct()) {{ {self.launches(row, op, [InPlace(twin, row.aclnn[0])])} }}\n  else {{\n  {calls}\n  }}"
             if row.returns and kind == SchemaKind.functional:
                 result = f"return {row.returns};"
 

@@ -108,9 +108,6 @@ at::Tensor allocate(const Spec& spec) {
 Given::Given(const at::Tensor& out, const Spec& spec) : out_(out) {
   if (!spec.present || !out.defined()) return;
   TORCH_CHECK(out.is_privateuseone(), "Expected out tensor to be on npu, but it is on ", out.device());
-  // Indices, counts and truth values are of one dtype, also where a conversion would lose nothing.
-  TORCH_CHECK(!c10::isIntegralType(spec.dtype, /*includeBool=*/true) || out.scalar_type() == spec.dtype,
-              "Expected out tensor to have dtype ", spec.dtype, ", but got ", out.scalar_type(), " instead");
   TORCH_CHECK(c10::canCast(spec.dtype, out.scalar_type()), "result type ", spec.dtype,
               " can't be cast to the desired output type ", out.scalar_type());
   at::assert_no_internal_overlap(out);
@@ -124,6 +121,8 @@ void Given::finish() const {
 
 GivenInPlace::GivenInPlace(const at::Tensor& self, const Spec& spec) : self_(self) {
   TORCH_CHECK(self.is_privateuseone(), "Expected self to be on npu, but it is on ", self.device());
+  TORCH_CHECK(!self.is_complex() || c10::isComplexType(spec.dtype) || spec.dtype == at::kBool,
+              "In-place operators with a real result are not supported for complex tensors.");
   at::assert_no_internal_overlap(self);
   TORCH_CHECK(self.sizes() == IntArrayRef(spec.sizes), "output with shape ", self.sizes(),
               " doesn't match the broadcast shape ", IntArrayRef(spec.sizes));
@@ -137,6 +136,9 @@ void GivenInPlace::finish() const {
 }
 
 void store_result(const at::Tensor& out, const at::Tensor& result) {
+  // Indices, counts and truth values are of one dtype, also where a conversion would lose nothing.
+  TORCH_CHECK(!c10::isIntegralType(result.scalar_type(), /*includeBool=*/true) || out.scalar_type() == result.scalar_type(),
+              "Expected out tensor to have dtype ", result.scalar_type(), ", but got ", out.scalar_type(), " instead");
   TORCH_CHECK(c10::canCast(result.scalar_type(), out.scalar_type()), "result type ", result.scalar_type(),
               " can't be cast to the desired output type ", out.scalar_type());
   at::assert_no_internal_overlap(out);
