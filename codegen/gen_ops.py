@@ -569,8 +569,9 @@ class Generator:
                 pack.append(f"l.{PACK[p.kind]}({value});")
             loop = f"at::compositeexplicitautograd::{f.func.name.name}({', '.join(a.name for a in signature(f).arguments())})"
             out = f"const auto out = {row.outputs.get('out', f'like_each({lists[0]})')};" if functional else f"const at::TensorList out = {lists[0]};"
-            if not functional and "out" not in call.arguments:
-                out = ""
+            if not functional:
+                bump = f"for (const at::Tensor& t : {lists[0]}) t.unsafeGetTensorImpl()->bump_version();"  # autograd leaves it to the kernel
+                out = f"{out if 'out' in call.arguments else ''}\n  {bump}"
             code.append(
                 f"{self.header(f)} {{\n  if (!({' && '.join(conditions)})) return {loop};\n  const DeviceScope scope({lists[0]});\n"
                 f"  {row.prepare}\n  {out}\n  for (ForeachPart part({lists[0]}.size(), {sum(p.kind == 'L' for p in call.function.parameters)}); "

@@ -2,6 +2,7 @@
 
 #include <ATen/ExpandUtils.h>
 #include <ATen/WrapDimUtils.h>
+#include <ATen/native/RangeUtils.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 
@@ -230,13 +231,11 @@ DimVector embedding_sizes(const at::Tensor& weight, const at::Tensor& indices) {
 void resize_to_range(const at::Tensor& out, const at::Scalar& start, const at::Scalar& end, const at::Scalar& step) {
   const bool exact = out.scalar_type() == at::kLong;  // sized, as on the CPU, in the type of the result
   const double s = start.toDouble(), e = end.toDouble(), d = step.toDouble();
-  TORCH_CHECK(d > 0 || d < 0, "step must be nonzero");
-  TORCH_CHECK(std::isfinite(s) && std::isfinite(e), "unsupported range: ", s, " -> ", e);
-  TORCH_CHECK((d > 0 && e >= s) || (d < 0 && e <= s), "upper bound and lower bound inconsistent with step sign");
+  at::native::arange_check_bounds(start, end, step);
   int64_t n;
   if (exact) {
     const int64_t i = step.toLong(), sign = i > 0 ? 1 : -1;
-    TORCH_CHECK(i != 0, "step must be nonzero");
+    TORCH_CHECK_VALUE(i != 0, "step must be nonzero");
     n = (end.toLong() - start.toLong() + i - sign) / i;
   } else {
     n = static_cast<int64_t>(std::ceil((e - s) / d));

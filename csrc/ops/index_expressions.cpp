@@ -26,6 +26,30 @@ void warn_if_expanded(const at::Tensor& self, const char* op, const char* index)
              "This also applies to advanced indexing e.g. tensor[", index, "] = ", index[0] == 'm' ? "scalar" : "tensor");
 }
 
+void check_fits(const at::Scalar& value, at::ScalarType dtype) {
+  switch (dtype) {
+#define CONVERT(type, name) \
+  case at::ScalarType::name: static_cast<void>(value.to<type>()); break;
+    AT_FORALL_SCALAR_TYPES_WITH_COMPLEX(CONVERT)
+#undef CONVERT
+    default: break;
+  }
+}
+
+void check_masked_scatter(const at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {
+  TORCH_CHECK(self.scalar_type() == source.scalar_type(), "masked_scatter: expected self and source to have same dtypes but got ",
+              self.scalar_type(), " and ", source.scalar_type());
+  TORCH_CHECK(mask.scalar_type() == at::kBool, "masked_scatter_ only supports boolean masks, but got mask with dtype ", mask.scalar_type());
+}
+
+void check_roll(const at::Tensor& self, at::IntArrayRef shifts, at::IntArrayRef dims) {
+  TORCH_CHECK(!shifts.empty(), "`shifts` required");
+  if (dims.empty() && shifts.size() == 1) return;
+  TORCH_CHECK(shifts.size() == dims.size(), "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
+  if (self.numel() == 0) return;
+  for (const int64_t dim : dims) at::maybe_wrap_dim(dim, self.dim(), /*wrap_scalar=*/false);
+}
+
 void check_put(const at::Tensor& self, const at::Tensor& index, const at::Tensor& source) {
   TORCH_CHECK_INDEX(index.scalar_type() == at::kLong, "put_(): Expected a long tensor for index, but got ", index.scalar_type());
   TORCH_CHECK(self.scalar_type() == source.scalar_type(), "put_(): self and source expected to have the same dtype, but got self.dtype = ",

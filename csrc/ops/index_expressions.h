@@ -19,6 +19,10 @@ at::Tensor index_per_element(const at::Tensor& index, int64_t dim, const at::Ten
 inline at::Tensor long_if_empty(const at::Tensor& index) { return index.numel() == 0 ? index.to(at::kLong) : index; }
 // What the CPU says of writing to expanded tensors where it does not refuse.
 void warn_if_expanded(const at::Tensor& self, const char* op, const char* index);
+// As the CPU's conversion of a number to the dtype of the elements it fills.
+void check_fits(const at::Scalar& value, at::ScalarType dtype);
+void check_masked_scatter(const at::Tensor& self, const at::Tensor& mask, const at::Tensor& source);
+void check_roll(const at::Tensor& self, at::IntArrayRef shifts, at::IntArrayRef dims);
 void check_put(const at::Tensor& self, const at::Tensor& index, const at::Tensor& source);
 // masked_fill_ of dtypes that only aclnnSWhere takes.
 at::Tensor& masked_fill_by_where(at::Tensor& self, const at::Tensor& mask, const at::Tensor& value);

@@ -265,9 +265,9 @@ Tensor ormqr(const Tensor& A, const Tensor& tau, const Tensor& C, bool left, boo
   TORCH_CHECK(A.dim() >= 2, "torch.ormqr: input must have at least 2 dimensions.");
   TORCH_CHECK(C.dim() >= 2, "torch.ormqr: other must have at least 2 dimensions.");
   const int64_t side = left ? -2 : -1;
-  TORCH_CHECK(C.size(side) >= tau.size(-1), "torch.ormqr: other.shape[", side, "] must be greater than or equal to tau.shape[-1]");
   TORCH_CHECK(C.size(side) == A.size(-2), "torch.ormqr: other.shape[", side, "] must be equal to input.shape[-2]");
-  TORCH_CHECK(tau.size(-1) <= A.size(-1), "torch.ormqr: tau.shape[-1] must be less than or equal to input.shape[-1]");
+  TORCH_CHECK(tau.size(-1) == std::min(C.size(side), A.size(-1)), "torch.ormqr: tau.shape[-1] must be equal to min(other.shape[", side,
+              "], input.shape[-1])");
   TORCH_CHECK(A.dim() - tau.dim() == 1, "torch.ormqr: Expected tau to have one dimension less than input, but got tau.ndim equal to ",
               tau.dim(), " and input.ndim is equal to ", A.dim());
   TORCH_CHECK(A.dim() == C.dim(), "torch.ormqr: Expected other to have the same number of dimensions as input, but got other.ndim equal to ",

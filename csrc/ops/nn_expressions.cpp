@@ -299,7 +299,6 @@ MultiMargin multi_margin_terms(const at::Tensor& self, const at::Tensor& target,
   TORCH_CHECK(p.equal(1) || p.equal(2), "only p == 1 and p == 2 supported");
   TORCH_CHECK(self.dim() <= 2 && (self.numel() > 0 || (self.dim() == 2 && self.size(1) > 0)),
               "Expected non-empty vector or matrix with optional 0-dim batch size, but got: ", self.sizes());
-  TORCH_CHECK(target.scalar_type() == at::kLong, "expected scalar type Long but found ", target.scalar_type());
   const bool single = self.dim() < 2;
   const at::Tensor input = single ? self.reshape({1, -1}) : self;
   TORCH_CHECK(target.dim() <= 1 && target.numel() == input.size(0), "multi_margin_loss: target tensor should be 1-D with size equal to ",
@@ -307,6 +306,7 @@ MultiMargin multi_margin_terms(const at::Tensor& self, const at::Tensor& target,
               ". Input has shape ", self.sizes(), ".");
   TORCH_CHECK(!given(weight) || (weight->dim() <= 1 && weight->numel() == input.size(1)), "inconsistent weight size, expected ",
               input.size(1), " but got ", given(weight) ? weight->sizes() : IntArrayRef());
+  TORCH_CHECK(target.scalar_type() == at::kLong, "expected scalar type Long but found ", target.scalar_type());
   const at::Tensor index = target.reshape({-1, 1});
   const at::Tensor slack = input.sub(input.gather(1, index)).add(margin);
   return {input, index, slack, given(weight) ? weight->reshape({-1}).index_select(0, index.view(-1)).unsqueeze(1) : at::Tensor(), single};

@@ -200,8 +200,9 @@ at::Tensor vector_norm(const at::Tensor& self, const at::Scalar& ord, IntArrayRe
 }
 
 at::Tensor logcumsumexp_of(const at::Tensor& self, int64_t dim) {
+  const int64_t d = at::maybe_wrap_dim(dim, self.dim());
   if (self.dim() == 0 || self.numel() == 0) return self.clone();
-  const int64_t d = at::maybe_wrap_dim(dim, self.dim()), n = self.size(d);
+  const int64_t n = self.size(d);
   at::Tensor out = is_narrow_float(self.scalar_type()) ? self.to(at::kFloat) : self.clone();
   // Prefixes of doubling length: stable, where one sum over exponentials scaled by the whole maximum is not.
   for (int64_t length = 1; length < n; length *= 2) {

@@ -50,6 +50,9 @@ void grouped_matmul(at::TensorList x, at::TensorList weight, at::TensorList bias
                     const at::Tensor& groups, int64_t group_type, int64_t list_type, at::TensorList out) {
   TORCH_CHECK(x.size() == 1 && weight.size() == 1 && out.size() == 1 && group_type == 0 && groups.defined() && weight[0].dim() == 3,
               "softcann computes aclnnGroupedMatmulV5 for one x, one 3-D weight and one out with groups along the rows");
+  const at::Tensor& w = weight[0];
+  TORCH_CHECK(x[0].dim() == 2 && x[0].size(1) == w.size(1) && out[0].sizes() == at::IntArrayRef({x[0].size(0), w.size(2)}),
+              "x is ", x[0].sizes(), ", weight ", w.sizes(), ", out ", out[0].sizes());
   TORCH_CHECK(list_type == 0 || list_type == 1, "groupListType is ", list_type, "; softcann knows 0 (ends) and 1 (counts)");
   int64_t start = 0;
   for (int64_t g = 0; g < weight[0].size(0); ++g) {
