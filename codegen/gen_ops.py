@@ -406,8 +406,6 @@ class Generator:
 
             # In the row an output is called by its schema name; the meta object owns the tensor it stands for.
             def produce(body):
-                if row.finish:
-                    body += "\n  " + row.finish
                 for o in outs:
                     body = re.sub(rf"(?<![\w.:>]){o}(?![\w(])", f"{o}_", body)
                 return f"{make}{check}{row.prepare}\n  {body}\n  {result}"
@@ -416,6 +414,8 @@ class Generator:
                 body = f"meta.impl({', '.join([a.name for a in g.functional.func.arguments.flat_all] + outs)});"
             else:
                 body = self.launches(row, op, calls)
+            if row.finish:
+                body += "\n  " + row.finish
             check = ""  # what stands in for undocumented dtypes is not held to the documentation of what it stands in for
             guard = self.guard(row, f, names, produce)
             check = self.guard_results(row, f, names, {o: f"{o}_" for o in outs})
