@@ -190,7 +190,8 @@ at::Tensor variance(const at::Tensor& self, at::OptionalIntArrayRef dim, const s
 
 at::Tensor vector_norm(const at::Tensor& self, const at::Scalar& ord, IntArrayRef dims, bool keepdim, ScalarType dtype) {
   const double p = ord.toDouble();
-  const at::Tensor x = (self.is_complex() ? magnitude_of(self) : self.abs()).to(c10::toRealValueType(dtype));
+  // By abs, of the same rounding: the gradient of the greatest (least) one looks for where abs equals the norm.
+  const at::Tensor x = (self.scalar_type() == at::kComplexHalf ? magnitude_of(self) : self.abs()).to(c10::toRealValueType(dtype));
   if (p == std::numeric_limits<double>::infinity()) return at::amax(x, dims, keepdim);
   if (p == -std::numeric_limits<double>::infinity()) return at::amin(x, dims, keepdim);
   if (p == 0) return at::sum(at::ne(x, 0).to(x.scalar_type()), dims, keepdim);

@@ -199,3 +199,13 @@ def test_out_of_another_dtype():
     assert torch.fmax(y, torch.full((4,), 2.0, device="npu"), out=y) is y and y.tolist() == [2.0] * 4
     assert y.copysign_(torch.tensor(-1.0)).tolist() == [-2.0] * 4
     assert y.nextafter_(y).tolist() == [-2.0] * 4
+
+
+@pytest.mark.parametrize("p", [float("inf"), -float("inf")])
+def test_gradient_of_the_extreme_norm_of_complex_numbers(p):
+    torch.manual_seed(0)
+    host = torch.randn(20, 7, dtype=torch.complex64).requires_grad_()
+    device = host.detach().npu().requires_grad_()
+    torch.linalg.vector_norm(host, p, dim=1).sum().backward()
+    torch.linalg.vector_norm(device, p, dim=1).sum().backward()
+    torch.testing.assert_close(device.grad.cpu(), host.grad)
