@@ -18,12 +18,13 @@ KEYS = {
     "NestedTensorPrivateUse1": (DispatchKey.NestedTensorCPU, DispatchKey.NestedTensorCUDA),
 }
 
-#: ATen's kernels of these need a stub per device; csrc/ops/sparse.cpp has others.
-OTHERWISE = {"SparseCsrPrivateUse1": ("_to_sparse_csr", "_to_sparse_csc")}
+#: ATen's kernels of these need what a device brings itself; csrc/ops/sparse.cpp and csrc/ops/attention.cpp have others.
+OTHERWISE = {"SparseCsrPrivateUse1": ("_to_sparse_csr", "_to_sparse_csc"), "NestedTensorPrivateUse1": ("_transformer_encoder_layer_fwd",)}
 
 #: Conversions of dense tensors, and what only nested tensors need.
 DENSE = ("_to_sparse", "_to_sparse.sparse_dim", "_to_sparse_csr", "_to_sparse_csc", "_to_sparse_bsr", "_to_sparse_bsc",
-         "_nested_view_from_buffer", "_nested_compute_contiguous_strides_offsets", "_nested_tensor_from_mask", "is_set_to", "dequantize.self")
+         "_nested_view_from_buffer", "_nested_compute_contiguous_strides_offsets", "_nested_tensor_from_mask",
+         "_nested_tensor_from_mask_left_aligned", "is_set_to", "dequantize.self")
 
 
 @lru_cache

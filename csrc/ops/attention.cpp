@@ -7,6 +7,10 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/native/DispatchStub.h>
 #include <ATen/native/transformers/attention.h>
+#include <ATen/ops/_nested_compute_contiguous_strides_offsets.h>
+#include <ATen/ops/_nested_from_padded_native.h>
+#include <ATen/ops/_nested_view_from_buffer.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -18,6 +22,7 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/to_padded_tensor_native.h>
 #include <torch/library.h>
 
 #include <cmath>
@@ -179,9 +184,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_attention_backw
   return {grad_query, grad_key, grad_value, at::Tensor()};
 }
 
-// nn.TransformerEncoder asks before it packs a padded batch into a nested tensor, which npu does not have: no, keep it padded.
-bool mask_left_aligned(const at::Tensor& /*t*/, const at::Tensor& /*mask*/) { return false; }
-
 // ---- fast paths -----------------------------------------------------------------------------------------------------
 
 // mask_type of the two operators.
@@ -248,6 +250,31 @@ at::Tensor transformer_encoder_layer_fwd(
   return norm_2(x.add(feed_forward(x)));
 }
 
+at::Tensor nested_from_padded(const at::Tensor& padded, const at::Tensor& sizes, bool fuse_transform_0213) {
+  const at::Tensor nested = at::native::nested_from_padded_generic(padded, sizes, fuse_transform_0213);
+  // A nested tensor's buffer is all of its storage, and that of a selection on npu is as large as what it was selected from.
+  const auto [strides, offsets] = at::_nested_compute_contiguous_strides_offsets(sizes);
+  return at::_nested_view_from_buffer(nested.values().narrow(0, 0, nested.numel()).clone(), sizes, strides, offsets);
+}
+
+// nn.TransformerEncoder packs a padded batch into a nested tensor, so that its result has zeros where the padding was.
+at::Tensor nested_transformer_encoder_layer_fwd(
+    const at::Tensor& src, int64_t embed_dim, int64_t num_heads, const at::Tensor& qkv_weight, const at::Tensor& qkv_bias,
+    const at::Tensor& proj_weight, const at::Tensor& proj_bias, bool use_gelu, bool norm_first, double eps,
+    const at::Tensor& norm_weight_1, const at::Tensor& norm_bias_1, const at::Tensor& norm_weight_2, const at::Tensor& norm_bias_2,
+    const at::Tensor& ffn_weight_1, const at::Tensor& ffn_bias_1, const at::Tensor& ffn_weight_2, const at::Tensor& ffn_bias_2,
+    const std::optional<at::Tensor>& mask, std::optional<int64_t> /*mask_type*/) {
+  TORCH_CHECK(!mask.has_value() || !mask->defined(), "a nested tensor of sequences takes no mask");
+  const at::Tensor padded = at::native::NestedTensor_to_padded_tensor_generic(src, 0.0);
+  const at::Tensor sizes = src._nested_tensor_size();  // on the CPU: length and width of each sequence
+  const at::Tensor lengths = sizes.narrow(1, 0, 1).to(padded.device());
+  const at::Tensor padding = at::arange(padded.size(1), lengths.options()).unsqueeze(0).ge(lengths);
+  const at::Tensor out = transformer_encoder_layer_fwd(
+      padded, embed_dim, num_heads, qkv_weight, qkv_bias, proj_weight, proj_bias, use_gelu, norm_first, eps, norm_weight_1,
+      norm_bias_1, norm_weight_2, norm_bias_2, ffn_weight_1, ffn_bias_1, ffn_weight_2, ffn_bias_2, padding, kKeyPaddingMask);
+  return nested_from_padded(out, sizes, false);
+}
+
 }  // namespace
 
 int64_t choose_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const OptionalTensor& attn_mask,
@@ -259,9 +286,14 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_fused_sdp_choice", TORCH_FN(fused_sdp_choice));
   m.impl("_scaled_dot_product_fused_attention_overrideable", TORCH_FN(fused_attention));
   m.impl("_scaled_dot_product_fused_attention_overrideable_backward", TORCH_FN(fused_attention_backward));
-  m.impl("_nested_tensor_from_mask_left_aligned", TORCH_FN(mask_left_aligned));
+  m.impl("_nested_from_padded", TORCH_FN(nested_from_padded));
   m.impl("_native_multi_head_attention", TORCH_FN(native_multi_head_attention));
   m.impl("_transformer_encoder_layer_fwd", TORCH_FN(transformer_encoder_layer_fwd));
+}
+
+TORCH_LIBRARY_IMPL(aten, NestedTensorPrivateUse1, m) {
+  m.impl("to_padded_tensor", TORCH_FN(at::native::NestedTensor_to_padded_tensor_generic));
+  m.impl("_transformer_encoder_layer_fwd", TORCH_FN(nested_transformer_encoder_layer_fwd));
 }
 
 }  // namespace torch_npu::ops

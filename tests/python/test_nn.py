@@ -203,10 +203,10 @@ def test_transformer_encoder(fast):
     x = randn(2, 5, 8)
     with torch.set_grad_enabled(not fast):
         expected = model(x, src_key_padding_mask=padding)
-        with native():
+        with contextlib.nullcontext() if fast else native():  # the check of the mask sums truth values, which CANN does not
             actual = twin(x.npu(), src_key_padding_mask=padding.npu())
-    kept = ~padding
-    close(actual[kept.npu()], expected[kept] if expected.shape == actual.shape else expected[kept[:, :expected.shape[1]]], atol=1e-5, rtol=1e-4)
+    close(actual, expected, atol=1e-5, rtol=1e-4)
+    assert not fast or not actual[padding.npu()].any()
 
 
 def test_qkv_rescaling():
