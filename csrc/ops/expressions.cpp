@@ -3,6 +3,7 @@
 #include <ATen/ExpandUtils.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/RangeUtils.h>
+#include <ATen/native/im2col_shape_check.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 
@@ -200,7 +201,9 @@ DimVector cdist_sizes(const at::Tensor& x1, const at::Tensor& x2) {
 }
 
 DimVector im2col_sizes(const at::Tensor& self, IntArrayRef kernel, IntArrayRef dilation, IntArrayRef padding, IntArrayRef stride) {
-  TORCH_CHECK(self.dim() == 3 || self.dim() == 4, "Expected 3D or 4D (batch mode) tensor for input, but got: ", self.sizes());
+  const std::pair<const char*, IntArrayRef> pairs[] = {{"kernel_size", kernel}, {"dilation", dilation}, {"padding", padding}, {"stride", stride}};
+  for (const auto& [name, pair] : pairs) TORCH_CHECK(pair.size() == 2, "It is expected ", name, " equals to 2, but got size ", pair.size());
+  at::native::im2col_shape_check(self, at::Tensor(), kernel[0], kernel[1], dilation[0], dilation[1], padding[0], padding[1], stride[0], stride[1]);
   int64_t columns = 1;
   for (int64_t i = 0; i < 2; ++i) {
     columns *= (self.size(i - 2) + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i] + 1;

@@ -85,4 +85,16 @@ at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t o
   return (lower ? all.tril(offset) : all.triu(offset)).nonzero().t().to(c10::dtype_or_default(dtype)).contiguous();
 }
 
+void check_unfold_gradient(const at::Tensor& grad, c10::IntArrayRef sizes, int64_t dim, int64_t size, int64_t step) {
+  std::vector<int64_t> unfolded(sizes.begin(), sizes.end());
+  const int64_t d = at::maybe_wrap_dim(dim, static_cast<int64_t>(sizes.size()));
+  const int64_t extent = unfolded.empty() ? 1 : unfolded[d];
+  TORCH_CHECK(size >= 0, "size is ", size, " but must be >= 0");
+  TORCH_CHECK(size <= extent, "maximum size for tensor at dimension ", d, " is ", extent, " but size is ", size);
+  TORCH_CHECK(step > 0, "step is ", step, " but must be > 0");
+  if (!unfolded.empty()) unfolded[d] = (extent - size) / step + 1;
+  unfolded.push_back(size);
+  TORCH_CHECK(grad.sizes() == c10::IntArrayRef(unfolded), "expected a gradient of shape ", c10::IntArrayRef(unfolded), ", but got ", grad.sizes());
+}
+
 }  // namespace torch_npu::ops

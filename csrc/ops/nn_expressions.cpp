@@ -43,7 +43,7 @@ at::Tensor convolve_transposed(const at::Tensor& input, const at::Tensor& weight
 }
 
 void check_output_padding(IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation) {
-  const auto at = [](IntArrayRef v, size_t i) { return v.size() == 1 ? v[0] : v[i]; };
+  const auto at = [](IntArrayRef v, size_t i) { return v.empty() ? 1 : v.size() == 1 ? v[0] : v.at(i); };
   for (size_t i = 0; i < output_padding.size(); ++i) {
     TORCH_CHECK(output_padding[i] < at(stride, i) || output_padding[i] < at(dilation, i),
                 "output padding must be smaller than either stride or dilation, but got output_padding: ", output_padding, " stride: ", stride,

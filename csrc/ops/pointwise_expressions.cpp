@@ -121,7 +121,8 @@ at::Tensor copysign_of(const at::Tensor& self, const at::Tensor& other, ScalarTy
 at::Tensor lcm_of(const at::Tensor& self, const at::Tensor& other, ScalarType dtype) {
   const at::Tensor a = cast_to(self, dtype), b = cast_to(other, dtype);
   const at::Tensor divisor = at::gcd(a, b);
-  return at::div(a, divisor.clamp_min(1), "trunc").mul(b).abs();  // both are 0 where the divisor is
+  // Both are 0 where the divisor is. That of the lowest number may be negative.
+  return at::div(a, divisor.masked_fill(divisor.eq(0), 1), "trunc").mul(b).abs();
 }
 
 at::Tensor hypot_of(const at::Tensor& self, const at::Tensor& other, ScalarType dtype) {

@@ -81,6 +81,21 @@ DimVector conv_sizes(const at::Tensor& input, const at::Tensor& weight, IntArray
   const auto at_dim = [](IntArrayRef v, int64_t i, int64_t otherwise) {
     return v.empty() ? otherwise : v.size() == 1 ? v[0] : v[i];
   };
+  // at::convolution has checked its arguments; a direct call of convolution_overrideable has not.
+  TORCH_CHECK(weight.dim() >= 3, "weight should have at least three dimensions");
+  TORCH_CHECK(groups > 0, "non-positive groups is not supported");
+  TORCH_CHECK(input.dim() == weight.dim(), "Expected ", weight.dim(), "-dimensional input for ", weight.dim(), "-dimensional weight ", weight.sizes(),
+              ", but got ", input.dim(), "-dimensional input of size ", input.sizes(), " instead");
+  const auto check_list = [&](const char* name, IntArrayRef v) {
+    const auto n = static_cast<size_t>(input.dim() - 2);
+    TORCH_CHECK(v.size() <= 1 || v.size() == n, "expected ", name, " to be a single integer value or a list of ", n,
+                " values to match the convolution dimensions, but got ", name, "=", v);
+  };
+  check_list("stride", stride);
+  check_list("padding", padding);
+  check_list("dilation", dilation);
+  check_list("output_padding", output_padding);
+  for (int64_t s : stride) TORCH_CHECK(s > 0, "non-positive stride is not supported");
   DimVector out{input.size(0), transposed ? weight.size(1) * groups : weight.size(0)};
   for (int64_t i = 0; i < input.dim() - 2; ++i) {
     const int64_t extent = at_dim(dilation, i, 1) * (weight.size(i + 2) - 1) + 1;

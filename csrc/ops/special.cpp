@@ -345,7 +345,10 @@ Tensor polynomial(const Family& family, const Tensor& x, const Tensor& degree) {
     const Tensor wanted = at::gt(n, static_cast<double>(j));
     r = choose(wanted, last, r);
     // Outside of the interval a high degree overflows to NaN long before the end.
-    if (j % 256 == 0 && !at::logical_and(wanted, at::eq(last, last)).any().item<bool>()) break;
+    if (j % 256 == 0) {
+      const Tensor open = inside.defined() ? at::logical_and(wanted, at::logical_not(inside)) : wanted;
+      if (!at::logical_and(open, at::eq(last, last)).any().item<bool>()) break;
+    }
   }
   if (inside.defined()) r = choose(inside, closed_form(family, t, n), r);
   if (limit != std::numeric_limits<int64_t>::max()) r = choose(at::gt(n, static_cast<double>(limit)), nan, r);

@@ -519,3 +519,35 @@ def test_temporaries_of_one_call_do_not_share_memory():
     a, b = torch.tensor(1.0), torch.tensor(2.0)
     assert torch.where(torch.tensor([True, False]).npu(), a, b).tolist() == [1.0, 2.0]
     assert torch.native_batch_norm(randn(4, 3).npu(), None, None, None, None, True, 0.1, 1e-5)[0].mean().abs() < 1e-5
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: torch.ops.aten.im2col(x[:0, :1], [2, 2], [1, 1], [0, 0], [2, 0]),
+    lambda x: torch.ops.aten.im2col(x, [2], [1, 1], [0, 0], [1, 1]),
+    lambda x: torch.ops.aten.col2im(x.reshape(2, 4, 24), [5, 5], [2, 2], [1, 1], [0, 0], [1, 0]),
+    lambda x: torch.ops.aten.col2im(x.reshape(2, 4, 24), [5, 5], [2, 2], [1, 1], [0], [1, 1]),
+])
+def test_sliding_blocks_that_do_not_fit_are_refused_as_on_the_cpu(call):
+    x = torch.ones(2, 4, 4, 6)
+    messages = []
+    for device in "cpu", "npu":
+        with pytest.raises(RuntimeError) as error:
+            call(x.to(device))
+        messages.append(str(error.value).splitlines()[0])
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda x: torch.native_batch_norm(x, x[0, :2, 0], None, None, None, True, 0.1, 1e-5), "weight should contain 4 elements not 2"),
+    (lambda x: torch.native_batch_norm(x, None, None, x[0, :1, 0], x[0, :1, 0], True, 0.1, 1e-5), "running_mean should contain 4 elements not 1"),
+    (lambda x: torch.ops.aten.unfold_backward(x[0, 0, 0], [1, 16], 1, 10, 2), r"expected a gradient of shape \[1, 4, 10\], but got \[\]"),
+    (lambda x: torch.ops.aten.convolution_overrideable(x, x[0, 0, :1], None, [1], [0], [1], False, [0], 1), "weight should have at least three dimensions"),
+    (lambda x: torch.ops.aten.convolution_overrideable(x, x[:1, :, :2], None, [1], [0], [1], False, [0], 0), "non-positive groups"),
+    (lambda x: torch.ops.aten.convolution_overrideable(x, x[:1, :, :2], None, [0], [0], [1], False, [0], 1), "non-positive stride"),
+    (lambda x: torch.ops.aten.convolution_overrideable(x, x[:1, :, :2], None, [1], [0], [], True, [1], 1), "output padding must be smaller"),
+])
+def test_extents_that_the_cpu_kernels_trust_are_checked(call, message):
+    x = torch.ones(2, 4, 6, device="npu")
+    with pytest.raises(RuntimeError, match=message):
+        call(x)
+    assert (x + 1).sum().item() == 96
