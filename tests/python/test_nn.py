@@ -551,3 +551,23 @@ def test_extents_that_the_cpu_kernels_trust_are_checked(call, message):
     with pytest.raises(RuntimeError, match=message):
         call(x)
     assert (x + 1).sum().item() == 96
+
+
+def test_batch_norm_of_doubles_moves_the_running_statistics():
+    x = randn(4, 3, dtype=torch.float64)
+    statistics = []
+    for device in "cpu", "npu":
+        norm = nn.BatchNorm1d(3).double().to(device)
+        norm(x.to(device))
+        statistics.append((norm.running_mean, norm.running_var))
+    for expected, given in zip(*statistics):
+        close(given, expected)
+
+
+@pytest.mark.parametrize("index", [-1, 64, 1 << 40])
+def test_pooling_gradients_with_an_index_outside_are_refused(index):
+    x, grad = torch.ones(1, 1, 4, 4, 4, device="npu"), torch.ones(1, 1, 2, 2, 2, device="npu")
+    with pytest.raises(RuntimeError):
+        torch.ops.aten.max_pool3d_with_indices_backward(grad, x, [2] * 3, [2] * 3, [0] * 3, [1] * 3, False, torch.full_like(grad, index, dtype=torch.int64))
+        torch.npu.synchronize()
+    assert (x + 1).sum().item() == 128
