@@ -159,19 +159,6 @@ int64_t wrapped_cat_dim(const at::ITensorListRef& tensors, int64_t dim) {
   return 0;
 }
 
-at::Tensor stack_by_cat(at::TensorList tensors, int64_t dim) {
-  TORCH_CHECK(!tensors.empty(), "stack expects a non-empty TensorList");
-  const int64_t wrapped = at::maybe_wrap_dim(dim, tensors[0].dim() + 1);
-  std::vector<at::Tensor> rows;
-  rows.reserve(tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    TORCH_CHECK(tensors[i].sizes() == tensors[0].sizes(), "stack expects each tensor to be equal size, but got ",
-                tensors[0].sizes(), " at entry 0 and ", tensors[i].sizes(), " at entry ", i);
-    rows.push_back(tensors[i].unsqueeze(wrapped));
-  }
-  return at::cat(rows, wrapped);
-}
-
 DimVector padded(const at::Tensor& self, IntArrayRef pad) {
   TORCH_CHECK(pad.size() % 2 == 0, "Length of pad must be even but instead it equals ", pad.size());
   const auto pairs = static_cast<int64_t>(pad.size() / 2);

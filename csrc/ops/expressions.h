@@ -60,7 +60,6 @@ DimVector layer_norm_rows(const at::Tensor& input, IntArrayRef normalized_shape,
 // ---- joining and padding --------------------------------------------------------------------------------------------
 std::vector<at::Tensor> nonempty(const at::ITensorListRef& tensors);  // cat ignores 1-D empty tensors
 int64_t wrapped_cat_dim(const at::ITensorListRef& tensors, int64_t dim);
-at::Tensor stack_by_cat(at::TensorList tensors, int64_t dim);
 DimVector padded(const at::Tensor& self, IntArrayRef pad);
 DimVector pooled(const at::Tensor& self, IntArrayRef output_size);
 DimVector cdist_sizes(const at::Tensor& x1, const at::Tensor& x2);
