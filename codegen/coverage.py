@@ -22,7 +22,6 @@ from pathlib import Path
 import gen_ops
 import layouts
 from torchgen import local
-from torchgen.gen import parse_native_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 OPS = ROOT / "csrc" / "ops"
@@ -125,10 +124,8 @@ def layout_kernels():
 @lru_cache
 def _dispatch_keys():
     """{function: dispatch keys that native_functions.yaml gives it}."""
-    root = Path(gen_ops.torchgen.__file__).parent / "packaged" / "ATen" / "native"
-    parsed = parse_native_yaml(f"{root}/native_functions.yaml", f"{root}/tags.yaml")
     keys = {}
-    for key, index in parsed.backend_indices.items():
+    for key, index in layouts.parsed().backend_indices.items():
         for name in index.index:
             keys.setdefault(str(name), set()).add(str(key))
     return keys

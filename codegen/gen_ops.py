@@ -49,21 +49,19 @@ A row names an ATen function (``base.overload``, the functional spelling where t
 Functional, in-place and ``out=`` variants all come from the one row. See docs/adding_an_operator.md.
 """
 import argparse
-import os
 import re
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-import torchgen
 import yaml
 from torchgen import local
 from torchgen.api import meta, structured
 from torchgen.api.translate import translate
 from torchgen.api.types import DispatcherSignature
 from torchgen.context import native_function_manager
-from torchgen.gen import get_grouped_native_functions, parse_native_yaml
+from torchgen.gen import get_grouped_native_functions
 from torchgen.model import NativeFunctionsGroup, SchemaKind
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -96,10 +94,8 @@ class RowError(Exception):
     pass
 
 
-@lru_cache
 def native_functions():
-    root = os.path.join(os.path.dirname(torchgen.__file__), "packaged", "ATen", "native")
-    return parse_native_yaml(f"{root}/native_functions.yaml", f"{root}/tags.yaml").native_functions
+    return layouts.parsed().native_functions
 
 
 @lru_cache
