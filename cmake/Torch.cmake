@@ -1,5 +1,6 @@
 # The torch that the Python interpreter would import, found without importing it:
 #   TORCH_INCLUDE_DIRS, TORCH_LIBRARY_DIR, TORCH_CPU_LIBRARIES, TORCH_COMPILE_DEFINITIONS, TORCH_VERSION
+#   TORCH_COMPAT_SOURCES, TORCH_COMPAT_PYTHON_SOURCES: what only such a torch needs of csrc/compat (see csrc/compat/README.md)
 # Not find_package(Torch): its targets drag in compile flags and libraries that neither part of this project needs.
 include_guard()  # per scope: what it sets are variables
 execute_process(
@@ -17,5 +18,33 @@ message(STATUS "torch ${TORCH_VERSION} in ${TORCH_PACKAGE_DIR}")
 set(TORCH_INCLUDE_DIRS ${TORCH_PACKAGE_DIR}/include ${TORCH_PACKAGE_DIR}/include/torch/csrc/api/include)
 set(TORCH_LIBRARY_DIR ${TORCH_PACKAGE_DIR}/lib)
 set(TORCH_CPU_LIBRARIES ${TORCH_LIBRARY_DIR}/libtorch_cpu.so ${TORCH_LIBRARY_DIR}/libc10.so)
-# The released builds use the new string ABI, as any compiler that knows C++20 does by itself.
 set(TORCH_COMPILE_DEFINITIONS USE_DISTRIBUTED USE_C10D_GLOO)
+
+# 21300 for 2.13.0
+string(REGEX MATCH "^([0-9]+)\\.([0-9]+)\\.([0-9]+)" _ ${TORCH_VERSION})
+math(EXPR TORCH_VERSION_NUMBER "${CMAKE_MATCH_1} * 10000 + ${CMAKE_MATCH_2} * 100 + ${CMAKE_MATCH_3}")
+list(APPEND TORCH_COMPILE_DEFINITIONS TORCH_NPU_TORCH_VERSION=${TORCH_VERSION_NUMBER})
+
+# What torch gained in a later version than this one: headers under torch's own include path, behind torch's, and sources.
+set(TORCH_COMPAT_SOURCES)
+set(TORCH_COMPAT_PYTHON_SOURCES)
+file(GLOB TORCH_COMPAT_DIRS LIST_DIRECTORIES true ${CMAKE_SOURCE_DIR}/csrc/compat/before_*)
+list(SORT TORCH_COMPAT_DIRS COMPARE NATURAL)
+foreach(directory IN LISTS TORCH_COMPAT_DIRS)
+  string(REGEX REPLACE ".*/before_([0-9]+)_([0-9]+)$" "\\1.\\2" bound ${directory})
+  if(TORCH_VERSION VERSION_LESS bound)
+    list(APPEND TORCH_INCLUDE_DIRS ${directory})
+    file(GLOB sources CONFIGURE_DEPENDS ${directory}/*.cpp)
+    list(APPEND TORCH_COMPAT_SOURCES ${sources})
+    file(GLOB sources CONFIGURE_DEPENDS ${directory}/python/*.cpp)
+    list(APPEND TORCH_COMPAT_PYTHON_SOURCES ${sources})
+  endif()
+endforeach()
+
+# Builds of torch for old Linux distributions use libstdc++'s old strings. All of this project then does: softcann's libraries
+# share strings with the one that links torch.
+file(STRINGS ${TORCH_LIBRARY_DIR}/libc10.so OLD_STRINGS REGEX "_ZN3c105ErrorC.ENS_14SourceLocationESs" LIMIT_COUNT 1)
+if(OLD_STRINGS)
+  message(STATUS "torch uses the old C++ ABI")
+  add_compile_definitions(_GLIBCXX_USE_CXX11_ABI=0)
+endif()
