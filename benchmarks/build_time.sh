@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Prints how long a clean build takes, and an incremental one after touching one operator's row.
-usage() { echo "usage: bash benchmarks/build_time.sh [--python=3.11]"; }
+usage() { echo "usage: bash benchmarks/build_time.sh $OPTIONS"; }
 . "$(dirname "${BASH_SOURCE[0]}")/../ci/common.sh"
 parse_arguments "$@"
 
 find_python
-BUILD_ENV=$ROOT/build/env-$PYTHON_VERSION
-make_env "$BUILD_ENV" "${BUILD_REQUIREMENTS[@]}"
+make_build_env
 PATH=$BUILD_ENV/bin:$PATH
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,55 +1,121 @@
 # What the scripts of this directory share: environments, the wheel, messages. To be sourced by bash.
 #
-#   build/env-<version>    builds: torch, cmake, ninja, scikit-build-core
-#   build/<wheel tag>      CMake's build directory, kept so that the next build is incremental
-#   dist/                  the wheel
-#   .venv                  runs: torch, the wheel, what examples and tests need
+#   build/env-3.11              builds for the default torch: torch, cmake, ninja, scikit-build-core
+#   .venv                       runs with the default torch: torch, the wheel, what examples and tests need
+#   build/env-3.9-torch2.1.0    builds and runs with another combination
+#   build/<wheel tag>           CMake's build directory, kept so that the next build is incremental;
+#   build/3.9-torch2.1.0        that of another combination
+#   dist/                       the wheels
 #
 # Everything is made at the first use and remade when what it is made from changes.
 
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PYTHON_VERSION=3.11
-# Not "torch==2.13.0": on Linux that is the CUDA build, several gigabytes.
-TORCH="torch==2.13.0+cpu"
-BUILD_REQUIREMENTS=("scikit-build-core>=0.10" "cmake>=3.26" "ninja>=1.10" numpy pyyaml)
+DEFAULT_PYTHON=3.11 DEFAULT_TORCH=2.13.0
+OPTIONS="[--python=$DEFAULT_PYTHON] [--torch=$DEFAULT_TORCH]"
 
 say() { printf '\n=== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# Takes --python=3.11 and what `usage` of the calling script names; sets PYTHON.
+# Takes OPTIONS and sets what they decide. The other arguments are kept in REST if the calling script names some in its usage, which
+# then sets TAKES_REST.
 parse_arguments() {
-  for argument in "$@"; do
-    case $argument in
-      --python=*) PYTHON_VERSION=${argument#--python=} ;;
+  PYTHON_VERSION=$DEFAULT_PYTHON TORCH_VERSION= REST=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --python=*) PYTHON_VERSION=${1#--python=} ;;
+      --torch=*) TORCH_VERSION=${1#--torch=} ;;
       -h | --help) usage; exit 0 ;;
-      *) usage >&2; fail "unknown argument $argument" ;;
+      *)
+        [ -n "${TAKES_REST:-}" ] || { usage >&2; fail "unknown argument $1"; }
+        REST=("$@")
+        break
+        ;;
     esac
+    shift
   done
+  [[ $PYTHON_VERSION =~ ^3\.[0-9]+$ ]] || fail "--python=$PYTHON_VERSION: a version such as $DEFAULT_PYTHON is meant"
+  if [ -z "$TORCH_VERSION" ]; then
+    case $PYTHON_VERSION in
+      3.8 | 3.9) TORCH_VERSION=2.1.0 ;;  # no 2.13 there
+      *) TORCH_VERSION=$DEFAULT_TORCH ;;
+    esac
+  fi
+  [[ $TORCH_VERSION =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "--torch=$TORCH_VERSION: a version such as $DEFAULT_TORCH is meant"
+  TORCH="torch==$TORCH_VERSION"
+  COMBINATION=$PYTHON_VERSION-torch$TORCH_VERSION
+  BUILD_ENV=$ROOT/build/env-$COMBINATION RUN_ENV=$ROOT/build/env-$COMBINATION BUILD_DIR=$ROOT/build/$COMBINATION
+  if [ "$COMBINATION" = "$DEFAULT_PYTHON-torch$DEFAULT_TORCH" ]; then
+    COMBINATION=$PYTHON_VERSION
+    # Not "torch==2.13.0": on Linux that is the CUDA build, several gigabytes.
+    TORCH="$TORCH+cpu"
+    BUILD_ENV=$ROOT/build/env-$PYTHON_VERSION RUN_ENV=$ROOT/.venv
+    BUILD_DIR=$ROOT/build/cp${PYTHON_VERSION/./}-cp${PYTHON_VERSION/./}-linux_$(uname -m)
+  fi
+  local numpy=numpy
+  if older_torch_than 2.3; then numpy="numpy<2"; fi
+  BUILD_REQUIREMENTS=("scikit-build-core>=0.10" "cmake>=3.26" "ninja>=1.10" "$numpy" pyyaml)
+  RUN_REQUIREMENTS=("$numpy" pyyaml tqdm scikit-learn pytest expecttest)
 }
 
+older_torch_than() { [ "$(printf '%s\n' "$1" "$TORCH_VERSION" | sort -V | head -n 1)" != "$1" ]; }
+
 find_python() {
-  PYTHON=$(command -v "python$PYTHON_VERSION" || true)
-  if [ -z "$PYTHON" ] && python3 -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$PYTHON_VERSION')" 2>/dev/null; then
-    PYTHON=$(command -v python3)
-  fi
-  [ -n "$PYTHON" ] || fail "python$PYTHON_VERSION is not installed; install it or pass --python=<version>"
+  local candidate
+  # A version manager's stub may be in PATH for a version that is not chosen, so each is tried.
+  for candidate in "python$PYTHON_VERSION" python3 "${PYENV_ROOT:-$HOME/.pyenv}/versions/$PYTHON_VERSION".*/bin/python \
+      "/opt/python/cp${PYTHON_VERSION/./}"-*/bin/python; do
+    if "$candidate" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$PYTHON_VERSION')" 2>/dev/null; then
+      PYTHON=$(command -v "$candidate")
+      break
+    fi
+  done
+  [ -n "${PYTHON:-}" ] || fail "python$PYTHON_VERSION is not installed; install it or pass --python=<version>"
   command -v "${CXX:-g++}" >/dev/null || fail "${CXX:-g++} is not installed; a C++20 compiler is needed"
 }
 
-# make_env <directory> <requirement>...: a virtual environment with the pinned torch and the requirements.
-make_env() {
-  local env=$1 wanted
-  shift
-  wanted="$("$PYTHON" --version) $TORCH $*"
-  if [ -f "$env/made-of" ] && [ "$(cat "$env/made-of")" = "$wanted" ]; then return; fi
-  say "environment ${env#"$ROOT"/}: $TORCH $*"
-  rm -rf "$env"
-  "$PYTHON" -m venv "$env"
-  quiet_pip "$env" install "$TORCH" "$@" ||
-    fail "pip finds no $TORCH: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds (pytorch.org, Get Started) and run this again"
-  printf '%s' "$wanted" >"$env/made-of"
+# Without its dependencies torch cannot be imported, which a build does not do: those of a CUDA build take gigabytes.
+make_build_env() {
+  local wanted="$("$PYTHON" --version) $TORCH ${BUILD_REQUIREMENTS[*]}"
+  if made_of "$BUILD_ENV/made-of" "$wanted"; then return; fi
+  new_env "$BUILD_ENV" "${BUILD_REQUIREMENTS[@]}"
+  if [ "$RUN_ENV" = "$BUILD_ENV" ]; then
+    quiet_pip "$BUILD_ENV" install --no-deps "$TORCH" || no_torch
+    quiet_pip "$BUILD_ENV" install typing_extensions "${BUILD_REQUIREMENTS[@]}"
+  else
+    quiet_pip "$BUILD_ENV" install "$TORCH" "${BUILD_REQUIREMENTS[@]}" || no_torch
+  fi
+  printf '%s' "$wanted" >"$BUILD_ENV/made-of"
+}
+
+make_run_env() {
+  local wanted="$("$PYTHON" --version) $TORCH ${RUN_REQUIREMENTS[*]}" mark=$RUN_ENV/made-of
+  if [ "$RUN_ENV" = "$BUILD_ENV" ]; then mark=$RUN_ENV/completed-with; fi
+  if made_of "$mark" "$wanted"; then return; fi
+  if [ "$RUN_ENV" = "$BUILD_ENV" ]; then
+    say "environment ${RUN_ENV#"$ROOT"/}: what $TORCH needs, ${RUN_REQUIREMENTS[*]}"
+  else
+    new_env "$RUN_ENV" "${RUN_REQUIREMENTS[@]}"
+  fi
+  quiet_pip "$RUN_ENV" install "$TORCH" "${RUN_REQUIREMENTS[@]}" || no_torch
+  printf '%s' "$wanted" >"$mark"
+}
+
+made_of() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+# new_env <directory> <requirement>...: an empty virtual environment, for torch and the requirements.
+new_env() {
+  say "environment ${1#"$ROOT"/}: $TORCH ${*:2}"
+  rm -rf "$1"
+  "$PYTHON" -m venv "$1"
+}
+
+no_torch() {
+  case $TORCH in
+    *+cpu) fail "pip finds no $TORCH: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds (pytorch.org, Get Started) and run this again" ;;
+    *) fail "pip finds no $TORCH for Python $PYTHON_VERSION; docs/versions.md says which versions belong together" ;;
+  esac
 }
 
 quiet_pip() {
@@ -58,30 +124,27 @@ quiet_pip() {
   "$env/bin/python" -m pip --disable-pip-version-check -qq "$@"
 }
 
-# Sets BUILD_ENV and leaves the wheel in dist/, its path in WHEEL.
+# Leaves the wheel in dist/, its path in WHEEL.
 build_wheel() {
   find_python
-  BUILD_ENV=$ROOT/build/env-$PYTHON_VERSION
-  make_env "$BUILD_ENV" "${BUILD_REQUIREMENTS[@]}"
+  make_build_env
   say "building the wheel"
-  local made=$ROOT/build/wheel-$PYTHON_VERSION log=$ROOT/build/wheel-$PYTHON_VERSION.log
+  local made=$ROOT/build/wheel-$COMBINATION log=$ROOT/build/wheel-$COMBINATION.log
   rm -rf "$made"
   mkdir -p "$made" "$ROOT/dist"
   local begin=$SECONDS
   # The environment's cmake and ninja; compiler messages are shown only when the build fails.
-  PATH=$BUILD_ENV/bin:$PATH CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)} \
+  PATH=$BUILD_ENV/bin:$PATH CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)} SKBUILD_BUILD_DIR=$BUILD_DIR \
     "$BUILD_ENV/bin/python" -m pip --disable-pip-version-check wheel --no-build-isolation --no-deps -v -w "$made" "$ROOT" \
     >"$log" 2>&1 || { grep -E "error:|Error" "$log" | head -n 20 >&2; fail "the build failed; all of its output is in ${log#"$ROOT"/}"; }
   WHEEL=$ROOT/dist/$(basename "$made"/*.whl)
   mv -f "$made"/*.whl "$WHEEL"
-  BUILD_DIR=$ROOT/build/$(basename "$WHEEL" .whl | cut -d- -f3-)
   echo "${WHEEL#"$ROOT"/} in $((SECONDS - begin)) s"
 }
 
-# Sets RUN_ENV, with the wheel installed.
+# RUN_ENV with the wheel installed.
 install_wheel() {
-  RUN_ENV=$ROOT/.venv
-  make_env "$RUN_ENV" numpy pyyaml tqdm scikit-learn pytest expecttest
-  say "installing the wheel into .venv"
+  make_run_env
+  say "installing the wheel into ${RUN_ENV#"$ROOT"/}"
   quiet_pip "$RUN_ENV" install --force-reinstall --no-deps "$WHEEL"
 }

@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
-# Builds what changed straight into .venv, without making a wheel: the short loop of development. Arguments go to pytest.
-usage() { echo "usage: bash ci/develop.sh [pytest arguments]"; }
+# Builds what changed straight into .venv, without making a wheel: the short loop of development. What is not an option goes to pytest.
+usage() { echo "usage: bash ci/develop.sh $OPTIONS [pytest arguments]"; }
+TAKES_REST=1
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-case "${1:-}" in -h | --help) usage; exit 0 ;; esac
+parse_arguments "$@"
 
-find_python
-BUILD_ENV=$ROOT/build/env-$PYTHON_VERSION RUN_ENV=$ROOT/.venv
-BUILD_DIR=$(ls -d "$ROOT"/build/cp"${PYTHON_VERSION/./}"-* 2>/dev/null | head -n 1)
-if [ -z "$BUILD_DIR" ] || [ ! -x "$RUN_ENV/bin/python" ]; then
+if [ ! -f "$BUILD_DIR/build.ninja" ] || ! "$RUN_ENV/bin/python" -c "import pytest" 2>/dev/null; then
   build_wheel
   install_wheel
 else
@@ -26,4 +24,4 @@ else
   cp -r torch_npu "$site/"
 fi
 cd "$ROOT"
-if [ $# -gt 0 ]; then TORCH_NPU_BUILD_DIR=$BUILD_DIR "$RUN_ENV/bin/pytest" -q "$@"; fi
+if [ ${#REST[@]} -gt 0 ]; then TORCH_NPU_BUILD_DIR=$BUILD_DIR "$RUN_ENV/bin/pytest" -q "${REST[@]}"; fi

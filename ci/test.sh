@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds what is missing and runs all tests: C++ by ctest, Python by pytest against the installed wheel.
-usage() { echo "usage: bash ci/test.sh [--python=3.11]"; }
+usage() { echo "usage: bash ci/test.sh $OPTIONS"; }
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse_arguments "$@"
 

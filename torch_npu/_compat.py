@@ -2,17 +2,21 @@
 
 import torch
 
-from torch_npu.version import __version__
+from torch_npu.version import TORCH, __version__
 
 
 def _minor(version):
     return ".".join(version.split(".")[:2])
 
 
+def wanted_torch():
+    """What pip is to install for this adapter's library."""
+    return f"torch=={_minor(TORCH)}.*"
+
+
 def torch_mismatch():
     """A sentence if the torch at hand is not the one this adapter's library is built for, else ``None``."""
-    if _minor(torch.__version__) == _minor(__version__):
+    if TORCH is None or _minor(torch.__version__) == _minor(TORCH):
         return None
-    wanted = _minor(__version__)
-    return (f"torch_npu {__version__} is built for torch {wanted} and this is torch {torch.__version__}. "
-            f"Install torch=={wanted}.*, or the torch_npu whose version starts with {_minor(torch.__version__)}")
+    return (f"torch_npu {__version__} is built for torch {_minor(TORCH)} and this is torch {torch.__version__}. "
+            f"Install {wanted_torch()}, or the torch_npu whose version starts with {_minor(torch.__version__)}")

@@ -174,7 +174,7 @@ def _next_step(report):
         return None
     mismatch = _compat.torch_mismatch()
     if mismatch:
-        return f"pip install 'torch=={torch_npu.__version__.rsplit('.', 1)[0]}.*'"
+        return f"pip install '{_compat.wanted_torch()}'"
     if not report["adapter"]["loaded"]:
         return REINSTALL
     if report["in_use"]["backend"] == "softcann" and report["in_use"]["problem"]:

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import torch_npu
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,5 +80,10 @@ def test_wheel_contents():
         entry_points = z.read(f"torch_npu-{torch_npu.__version__}.dist-info/entry_points.txt").decode()
     assert {"torch_npu/lib/libtorch_npu.so", "torch_npu/versions.csv", "torch_npu/doctor.py"} <= names
     assert not [n for n in names if n.endswith((".cpp", ".o", ".pyc"))]
-    assert {"Requires-Dist: torch==2.13.*", "Requires-Dist: numpy", "Requires-Dist: pyyaml"} <= set(metadata.splitlines())
+    # The version is torch's, as far as torch numbers its releases, and pins torch's minor version.
+    release = re.match(r"\d+\.\d+\.\d+", torch.__version__)[0]
+    assert re.fullmatch(rf"{re.escape(release)}(\.post\d+)?", torch_npu.__version__)
+    minor = release.rpartition(".")[0]
+    numpy = "numpy<2" if tuple(map(int, minor.split("."))) < (2, 3) else "numpy"
+    assert {f"Requires-Dist: torch=={minor}.*", f"Requires-Dist: {numpy}", "Requires-Dist: pyyaml"} <= set(metadata.splitlines())
     assert "torch_npu:_autoload" in re.sub(" ", "", entry_points)
