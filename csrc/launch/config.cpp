@@ -19,7 +19,7 @@ const Config& config() {
     c.blocking = env_is("ASCEND_LAUNCH_BLOCKING", "1");
     c.queue = !c.blocking && !env_is("TASK_QUEUE_ENABLE", "0");
     c.reuse_executors = !env_is("TORCH_NPU_REUSE_EXECUTORS", "0");
-    c.stacks = env_is("TORCH_NPU_LAUNCH_STACKS", "1");
+    c.stacks = env_is("TORCH_NPU_LAUNCH_STACKS", "1") || env_is("TORCH_SHOW_CPP_STACKTRACES", "1");
     return c;
   }();
   return c;

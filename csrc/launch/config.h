@@ -7,7 +7,7 @@ struct Config {
   bool queue;           // TASK_QUEUE_ENABLE != 0 and not blocking
   bool blocking;        // ASCEND_LAUNCH_BLOCKING=1: synchronise the stream after every launch
   bool reuse_executors; // TORCH_NPU_REUSE_EXECUTORS != 0
-  bool stacks;          // TORCH_NPU_LAUNCH_STACKS=1: keep the Python stack of every launch for errors
+  bool stacks;          // TORCH_NPU_LAUNCH_STACKS=1 or TORCH_SHOW_CPP_STACKTRACES=1: keep the Python stack of every launch for errors
 };
 
 const Config& config();

@@ -1,4 +1,4 @@
-// Python stacks of recent launches, for errors that come later: kept only with TORCH_NPU_LAUNCH_STACKS=1.
+// Python stacks of recent launches, for errors that come later: kept only when asked for (launch/config.h).
 #pragma once
 
 #include <c10/core/Allocator.h>

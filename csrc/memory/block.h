@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -58,6 +59,7 @@ struct Space {
   PrivatePool* owner;
   c10::StreamId stream;
   bool small;
+  bool whole;  // segments are not split
   FreeTree<Block> free;
   std::map<char*, Block*> unmapped;  // parts of expandable segments that have no memory, by address
 };
@@ -67,11 +69,24 @@ struct StreamPool {
   Space large;
 };
 
+// Where a pool's segments come from instead of the device. Called under the cache's lock: neither may allocate tensors.
+struct SegmentSource {
+  std::function<void*(size_t bytes, c10::StreamId stream)> allocate;  // null: out of memory
+  std::function<void(void* data, size_t bytes, c10::StreamId stream)> release;
+};
+
+struct PoolOptions {
+  std::shared_ptr<const SegmentSource> source;  // null: the device
+  bool use_on_oom = false;  // its free blocks serve requests from outside of it before these fail
+  bool no_split = false;    // a segment is one block
+};
+
 // The streams' pools that belong to one MempoolId; {0, 0} is the default pool.
 struct PrivatePool {
   c10::MempoolId_t id;
   int use_count;
   std::map<c10::StreamId, std::unique_ptr<StreamPool>> streams;
+  PoolOptions options;
 };
 
 }  // namespace torch_npu::memory

@@ -42,7 +42,7 @@ size_t round_to_division(size_t bytes, size_t divisions) {
 
 DeviceCache::DeviceCache(c10::DeviceIndex device, std::unique_ptr<DeviceBackend> backend, Settings settings)
     : device_(device), backend_(std::move(backend)) {
-  pools_.emplace(kDefaultPool, std::make_unique<PrivatePool>(PrivatePool{kDefaultPool, 1, {}}));
+  pools_.emplace(kDefaultPool, std::make_unique<PrivatePool>(PrivatePool{kDefaultPool, 1, {}, {}}));
   apply(settings);
 }
 
@@ -125,7 +125,8 @@ Space& DeviceCache::space_for(size_t bytes, c10::StreamId stream) {
     PrivatePool& owner = pool_for(stream);
     std::unique_ptr<StreamPool>& slot = owner.streams[stream];
     if (slot == nullptr) {
-      slot.reset(new StreamPool{{&owner, stream, true, {}, {}}, {&owner, stream, false, {}, {}}});
+      const bool whole = owner.options.no_split;
+      slot.reset(new StreamPool{{&owner, stream, true, whole, {}, {}}, {&owner, stream, false, whole, {}, {}}});
     }
     pool = slot.get();
     if (owner.id == kDefaultPool) {
@@ -146,6 +147,7 @@ inline Block* DeviceCache::find_free(Space& space, size_t bytes) const {
 }
 
 inline bool DeviceCache::should_split(const Block* block, size_t bytes) const {
+  if (C10_UNLIKELY(block->space->whole)) return false;
   const size_t rest = block->bytes - bytes;
   if (block->space->small || block->segment->expandable != nullptr) return rest >= kMinBlockSize;
   return bytes < settings_.max_split_bytes && rest > kSmallSize;
@@ -189,9 +191,11 @@ Block* DeviceCache::malloc_slow(Lock& lock, Space& space, size_t bytes, size_t r
     reclaim_finished();
     if (Block* block = take_free()) return block;
   }
-  const size_t wanted = segment_bytes(bytes);
+  const size_t wanted = space.whole ? round_up(bytes, kRoundLarge) : segment_bytes(bytes);
+  // Blocks of an expandable segment are always parts of it.
+  const bool expandable = settings_.expandable_segments && space.owner->options.source == nullptr && !space.whole;
   const auto grow = [&](size_t segment) {
-    return settings_.expandable_segments ? expand(space, bytes) : new_segment(lock, space, segment);
+    return expandable ? expand(space, bytes) : new_segment(lock, space, segment);
   };
   if (settings_.garbage_collection_threshold > 0) collect_garbage(wanted);
   if (Block* block = grow(wanted)) return block;
@@ -212,18 +216,21 @@ Block* DeviceCache::malloc_slow(Lock& lock, Space& space, size_t bytes, size_t r
       if (Block* block = grow(tight)) return block;
     }
   }
+  if (Block* block = from_spare_pools(space, bytes)) return block;
   out_of_memory(lock, space, requested);
 }
 
 Block* DeviceCache::new_segment(Lock& lock, Space& space, size_t bytes) {
   if (!within_limit(bytes)) return nullptr;
+  const SegmentSource* source = space.owner->options.source.get();
+  const auto allocate = [&] { return source == nullptr ? backend_->allocate(bytes) : source->allocate(bytes, space.stream); };
   void* data = nullptr;
   if (settings_.release_lock_on_malloc) {
     lock.unlock();
-    data = backend_->allocate(bytes);
+    data = allocate();
     lock.lock();
   } else {
-    data = backend_->allocate(bytes);
+    data = allocate();
   }
   if (data == nullptr) return nullptr;
   auto base = static_cast<char*>(data);
@@ -237,6 +244,21 @@ Block* DeviceCache::new_segment(Lock& lock, Space& space, size_t bytes) {
   count_reserved(space, bytes, true);
   trace(Action::SEGMENT_ALLOC, segment->first);
   return segment->first;
+}
+
+// A free block of a pool that may be used before memory runs out; it stays that pool's.
+Block* DeviceCache::from_spare_pools(const Space& space, size_t bytes) {
+  if (space.owner->id != kDefaultPool) return nullptr;
+  for (const auto& [id, pool] : pools_) {
+    const auto found = pool->options.use_on_oom ? pool->streams.find(space.stream) : pool->streams.end();
+    if (found == pool->streams.end()) continue;
+    Space& spare = space.small ? found->second->small : found->second->large;
+    if (Block* block = find_free(spare, bytes)) {
+      spare.free.erase(block);
+      return block;
+    }
+  }
+  return nullptr;
 }
 
 bool DeviceCache::within_limit(size_t more) {
@@ -545,7 +567,11 @@ void DeviceCache::release_segment(Block* block) {
   Space& space = *block->space;
   Segment* segment = block->segment;
   space.free.erase(block);
-  backend_->release(segment->base);
+  if (const SegmentSource* source = space.owner->options.source.get()) {
+    source->release(segment->base, segment->bytes, space.stream);
+  } else {
+    backend_->release(segment->base);
+  }
   ++stats_.num_device_free;
   count_segment(*segment, false);
   count_reserved(space, segment->bytes, false);
@@ -706,11 +732,11 @@ void DeviceCache::end_allocate_to_pool(c10::MempoolId_t id) {
   filters_.erase(found);
 }
 
-void DeviceCache::retain_pool(c10::MempoolId_t id) {
+void DeviceCache::retain_pool(c10::MempoolId_t id, const PoolOptions& options) {
   Lock lock(mutex_);
   std::unique_ptr<PrivatePool>& pool = pools_[id];
   if (pool == nullptr) {
-    pool = std::make_unique<PrivatePool>(PrivatePool{id, 0, {}});
+    pool = std::make_unique<PrivatePool>(PrivatePool{id, 0, {}, options});
   }
   ++pool->use_count;
 }

@@ -62,7 +62,8 @@ class TORCH_NPU_API DeviceCache {
   // Allocations of streams that `filter` accepts come from private pool `id` until end_allocate_to_pool().
   void begin_allocate_to_pool(c10::MempoolId_t id, StreamFilter filter);
   void end_allocate_to_pool(c10::MempoolId_t id);
-  void retain_pool(c10::MempoolId_t id);
+  // `options` count for the first reference.
+  void retain_pool(c10::MempoolId_t id, const PoolOptions& options = {});
   // Drops a reference that begin_allocate_to_pool() or retain_pool() took; without any, empty_cache() may free the pool.
   void release_pool(c10::MempoolId_t id);
   int pool_use_count(c10::MempoolId_t id);
@@ -96,6 +97,7 @@ class TORCH_NPU_API DeviceCache {
 
   Block* malloc_slow(Lock& lock, Space& space, size_t bytes, size_t requested);
   Block* new_segment(Lock& lock, Space& space, size_t bytes);
+  Block* from_spare_pools(const Space& space, size_t bytes);
   Block* expand(Space& space, size_t bytes);
   Block* map_run(Block* first, size_t bytes);
   Block* map_part(Block* unmapped, size_t bytes);

@@ -3,10 +3,12 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <optional>
 #include <thread>
 #include <tuple>
 #include <vector>
 
+#include "device/stream.h"
 #include "memory/allocators.h"
 #include "memory/device_allocator.h"
 #include "memory/pluggable.h"
@@ -130,6 +132,64 @@ void record_history(bool enabled, int when, bool cpp, size_t max_entries, bool c
                         static_cast<memory::History::RecordContext>(when), clear);
 }
 
+// ---- pinned host memory --------------------------------------------------------------------------------------------------
+
+// In the shape of torch.cuda.host_memory_stats_as_nested_dict().
+py::dict host_stats() {
+  const at::HostStats stats = [] {
+    const py::gil_scoped_release no_gil;
+    return host_allocator()->get_stats();
+  }();
+  py::dict result;
+  const auto amount = [&](const char* name, const c10::CachingAllocator::Stat& stat) {
+    py::dict d;
+    d["current"] = stat.current;
+    d["peak"] = stat.peak;
+    d["allocated"] = stat.allocated;
+    d["freed"] = stat.freed;
+    result[name] = d;
+  };
+  const auto duration = [&](const char* name, const c10::CachingAllocator::DurationStat& stat) {
+    py::dict d;
+    d["total"] = stat.total;
+    d["max"] = stat.max;
+    d["min"] = stat.min;
+    d["count"] = stat.count;
+    d["avg"] = stat.count == 0 ? 0 : stat.total / stat.count;
+    result[name] = d;
+  };
+  amount("allocations", stats.allocations);
+  amount("allocated_bytes", stats.allocated_bytes);
+  amount("active_requests", stats.active_requests);
+  amount("active_bytes", stats.active_bytes);
+  duration("host_alloc_time", stats.host_alloc_time);
+  duration("host_free_time", stats.host_free_time);
+  result["num_host_alloc"] = stats.num_host_alloc;
+  result["num_host_free"] = stats.num_host_free;
+  return result;
+}
+
+// ---- allocators from elsewhere -------------------------------------------------------------------------------------------
+
+// What NPUPluggableAllocator.allocator() answers: a library, and the names of its two functions.
+using PluggableNames = std::tuple<std::string, std::string, std::string>;
+
+memory::Pluggable load_pluggable(const PluggableNames& names) {
+  const std::string& path = std::get<0>(names);
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays loaded: tensors may die while the process exits
+  TORCH_CHECK(library != nullptr, "The allocator cannot be loaded: ", dlerror());
+  const auto find = [&](const std::string& name) {
+    void* function = dlsym(library, name.c_str());
+    TORCH_CHECK(function != nullptr, path, " has no function ", name, " (is it declared extern \"C\"?)");
+    return function;
+  };
+  void* const allocate = find(std::get<1>(names));
+  void* const release = find(std::get<2>(names));
+  return {reinterpret_cast<memory::Pluggable::Allocate>(allocate), reinterpret_cast<memory::Pluggable::Release>(release)};
+}
+
+void change_allocator(const PluggableNames& names) { memory::use_pluggable(load_pluggable(names)); }
+
 // ---- private pools -------------------------------------------------------------------------------------------------------
 
 // {0, n} is of MemPool objects, {n, 0} of graph captures.
@@ -142,6 +202,23 @@ c10::MempoolId_t new_pool_id(bool by_user) {
 void begin_allocate_to_pool(c10::DeviceIndex device, c10::MempoolId_t id) {
   memory::device_cache(device).begin_allocate_to_pool(
       id, [thread = std::this_thread::get_id()](c10::Stream) { return std::this_thread::get_id() == thread; });
+}
+
+void retain_pool(c10::DeviceIndex device, c10::MempoolId_t id, const std::optional<PluggableNames>& allocator, bool use_on_oom,
+                 bool no_split) {
+  memory::PoolOptions options{nullptr, use_on_oom, no_split};
+  if (allocator) {
+    const memory::Pluggable functions = load_pluggable(*allocator);
+    const auto handle = [device](c10::StreamId stream) {
+      return stream_handle(c10::Stream(c10::Stream::UNSAFE, {c10::kPrivateUse1, device}, stream));
+    };
+    options.source = std::make_shared<const memory::SegmentSource>(memory::SegmentSource{
+        [=](size_t bytes, c10::StreamId stream) { return functions.allocate(static_cast<ssize_t>(bytes), device, handle(stream)); },
+        [=](void* data, size_t bytes, c10::StreamId stream) {
+          functions.release(data, static_cast<ssize_t>(bytes), device, handle(stream));
+        }});
+  }
+  memory::device_cache(device).retain_pool(id, options);
 }
 
 void end_allocate_to_pool(c10::DeviceIndex device, c10::MempoolId_t id) { memory::device_cache(device).end_allocate_to_pool(id); }
@@ -158,21 +235,6 @@ void attach_observer(const py::function& observer) {
   });
 }
 
-// ---- allocators from elsewhere -------------------------------------------------------------------------------------------
-
-void change_allocator(const std::string& path, const std::string& allocate, const std::string& release) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  TORCH_CHECK(library != nullptr, "The allocator cannot be loaded: ", dlerror());
-  const auto find = [&](const std::string& name) {
-    void* function = dlsym(library, name.c_str());
-    TORCH_CHECK(function != nullptr, path, " has no function ", name, " (is it declared extern \"C\"?)");
-    return function;
-  };
-  void* const a = find(allocate);
-  void* const r = find(release);
-  memory::use_pluggable({reinterpret_cast<memory::Pluggable::Allocate>(a), reinterpret_cast<memory::Pluggable::Release>(r)});
-}
-
 }  // namespace
 
 void bind_memory(py::module_& m) {
@@ -182,15 +244,17 @@ void bind_memory(py::module_& m) {
   m.def("memory_fraction", without_gil(&memory_fraction));
   m.def("set_allocator_settings", without_gil(&memory::set_allocator_settings));
   m.def("allocator_settings", [] { return c10::CachingAllocator::getAllocatorSettings(); });
+  m.def("host_memory_stats", wrapped(&host_stats));
+  m.def("reset_peak_host_memory_stats", without_gil([] { host_allocator()->reset_peak_stats(); }));
+  m.def("reset_accumulated_host_memory_stats", without_gil([] { host_allocator()->reset_accumulated_stats(); }));
+  m.def("host_empty_cache", without_gil([] { host_allocator()->empty_cache(); }));
   m.def("memory_snapshot", wrapped(&snapshot));
   m.def("record_memory_history", wrapped(&record_history));
   m.def("attach_out_of_memory_observer", wrapped(&attach_observer));
   m.def("new_pool_id", &new_pool_id);
   m.def("begin_allocate_to_pool", without_gil(&begin_allocate_to_pool));
   m.def("end_allocate_to_pool", without_gil(&end_allocate_to_pool));
-  m.def("retain_pool", without_gil([](c10::DeviceIndex device, c10::MempoolId_t id) {
-          memory::device_cache(device).retain_pool(id);
-        }));
+  m.def("retain_pool", without_gil(&retain_pool));
   m.def("release_pool", without_gil([](c10::DeviceIndex device, c10::MempoolId_t id) {
           memory::device_cache(device).release_pool(id);
         }));

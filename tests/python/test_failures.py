@@ -164,17 +164,84 @@ except torch_npu.NPUError as e:
 """
 
 
-def test_python_stack_of_the_operator_that_failed():
+@pytest.mark.parametrize("variable", ["TORCH_NPU_LAUNCH_STACKS", "TORCH_SHOW_CPP_STACKTRACES"])
+def test_python_stack_of_the_operator_that_failed(variable):
     # The first phase fails on the consumer thread; the kernel, on the device.
     for fault in ("aclnnAddGetWorkspaceSize:1:561103", "aclnnAdd:1:561103"):
-        out = run(PLACE, SOFTCANN_FAULT=fault, TORCH_NPU_LAUNCH_STACKS="1").stdout
+        out = run(PLACE, SOFTCANN_FAULT=fault, **{variable: "1"}).stdout
         assert "aten::add.Tensor" in out and "It was called here" in out, out
         assert "in the_place_in_the_program" in out, out
-        out = run(PLACE, SOFTCANN_FAULT=fault).stdout
+        out = run(PLACE, SOFTCANN_FAULT=fault, **{variable: "0"}).stdout
         assert "aten::add.Tensor" in out and "It was called here" not in out, out
 
 
-def test_full_queue_waits_and_then_goes_on():
+ASYNCHRONOUS = """
+def the_place_in_the_program(x, index):
+    return x[index]
+
+import torch, torch_npu
+x = torch.arange(6.0).npu().view(2, 3)
+side = torch.npu.Stream()
+index = torch.tensor([5]).npu()
+torch.npu.synchronize()
+def go_on():
+    for _ in range(50):       # all of this is launched before anybody hears of the error
+        y = x + 1
+        z = y * 2
+try:
+    with torch.npu.stream({stream}):
+        bad = the_place_in_the_program(x, index)
+        go_on()
+        {wait}
+except RuntimeError as e:
+    print(e)
+torch.npu.synchronize()
+print((x + 1).tolist())
+"""
+
+
+@pytest.mark.parametrize("queue", ["0", "1", "2"])
+@pytest.mark.parametrize("stream, wait", [
+    ("None", "torch.npu.synchronize()"), ("None", "bad.cpu()"), ("side", "side.synchronize()"), ("side", "side.record_event().synchronize()"),
+])
+def test_error_that_the_stream_reports_names_operator_and_place(stream, wait, queue):
+    done = run(ASYNCHRONOUS.format(stream=stream, wait=wait), TORCH_SHOW_CPP_STACKTRACES="1", TASK_QUEUE_ENABLE=queue)
+    out = done.stdout
+    assert done.returncode == 0, done.stderr
+    assert "aten::index.Tensor (aclnnIndex)" in out and "float32[2, 3]" in out and "507018" in out, out
+    assert "It was called here" in out and "in the_place_in_the_program" in out and "in go_on" not in out, out
+    assert out.splitlines()[-1] == "[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]"
+
+
+def test_blocking_launches_raise_where_the_operator_is_called():
+    program = """
+        import os, torch, torch_npu
+        x = torch.arange(6.0).npu()
+        index = torch.tensor([9]).npu()
+        torch.npu.synchronize()
+        threads = [open(f"/proc/self/task/{t}/comm").read().strip() for t in os.listdir("/proc/self/task")]
+        reached = "nothing"
+        try:
+            y = x[index]
+            reached = "the next statement"
+            torch.npu.synchronize()
+        except RuntimeError as e:
+            assert "aten::index.Tensor" in str(e), e
+        print(any(t.endswith("_queue") for t in threads), reached)
+    """
+    for variables, expected in (
+        ({"TASK_QUEUE_ENABLE": "0"}, "False the next statement"),
+        ({"TASK_QUEUE_ENABLE": "1"}, "True the next statement"),
+        ({"TASK_QUEUE_ENABLE": "2"}, "True the next statement"),
+        ({"ASCEND_LAUNCH_BLOCKING": "1"}, "False nothing"),
+        ({"ASCEND_LAUNCH_BLOCKING": "1", "TASK_QUEUE_ENABLE": "2"}, "False nothing"),
+    ):
+        done = run(program, **variables)
+        assert done.stdout.strip() == expected, (variables, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("queue", ["0", "1", "2"])
+def test_full_queue_waits_and_then_goes_on(queue):
     # Far more work than the queue holds, behind a first operator that takes long: the caller waits, nothing is lost.
     out = run("""
 import torch, torch_npu
@@ -185,11 +252,12 @@ for _ in range(5):
 for _ in range(30000):
     x += 1
 print(int(x.sum().item()))
-""").stdout
+""", TASK_QUEUE_ENABLE=queue).stdout
     assert out.split() == [str(30000 * 64)]
 
 
-def test_exception_exit_and_fork_with_a_full_queue():
+@pytest.mark.parametrize("queue", ["0", "1", "2"])
+def test_exception_exit_and_fork_with_a_full_queue(queue):
     out = run("""
 import os, sys, torch, torch_npu
 x = torch.zeros(64, device="npu")
@@ -209,5 +277,5 @@ print(int(x[0].item()))
 for _ in range(20000):
     x += 1
 raise SystemExit(7)
-""")
+""", TASK_QUEUE_ENABLE=queue)
     assert out.stdout.split() == ["40000"] and out.returncode == 7

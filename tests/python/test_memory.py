@@ -460,7 +460,7 @@ assert int(whole.max()) == 5
 
 def test_pool_keeps_its_memory_apart(clean):
     pool = torch.npu.MemPool()
-    assert pool.use_count() == 0
+    assert pool.use_count() == 1
     with torch.npu.use_mem_pool(pool):
         inside = npu_bytes(3 * MIB)
         assert pool.use_count() == 2
@@ -550,11 +550,7 @@ assert (device, asked, whole) == (0, total * 3 // 4, total) and 0 < free <= tota
 """, SOFTCANN_MEMORY="1G")
 
 
-def test_pluggable_allocator(run_python, tmp_path):
-    import subprocess
-
-    source, library = tmp_path / "own.cpp", tmp_path / "own.so"
-    source.write_text("""
+OWN_ALLOCATOR = """
 #include <dlfcn.h>
 #include <sys/types.h>
 static int made = 0, gone = 0;
@@ -573,23 +569,37 @@ extern "C" void own_free(void* p, ssize_t, int, void* stream) {
   ++gone;
 }
 extern "C" int counted() { return made * 1000 + gone; }
-""")
+"""
+
+
+@pytest.fixture(scope="session")
+def own_allocator(tmp_path_factory):
+    """A library with own_malloc and own_free on CANN's functions, and counts of what they did."""
+    import subprocess
+
+    directory = tmp_path_factory.mktemp("own")
+    source, library = directory / "own.cpp", directory / "own.so"
+    source.write_text(OWN_ALLOCATOR)
     subprocess.run(["g++", "-shared", "-fPIC", "-O1", source, "-o", library, "-ldl"], check=True)
+    return library
+
+
+def test_pluggable_allocator(run_python, own_allocator):
     run_python(f"""
 import ctypes, torch, torch_npu
-with_wrong_name = torch.npu.NPUPluggableAllocator("{library}", "no_such", "own_free")
+with_wrong_name = torch.npu.NPUPluggableAllocator("{own_allocator}", "no_such", "own_free")
 try:
     torch.npu.change_current_allocator(with_wrong_name)
     assert False
 except RuntimeError as e:
     assert "has no function no_such" in str(e), e
-torch.npu.change_current_allocator(torch.npu.NPUPluggableAllocator("{library}", "own_malloc", "own_free"))
+torch.npu.change_current_allocator(torch.npu.NPUPluggableAllocator("{own_allocator}", "own_malloc", "own_free"))
 assert torch.npu.get_allocator_backend() == "pluggable"
 x = torch.arange(4.).npu()
 y = x + x
 assert y.cpu().tolist() == [0., 2., 4., 6.]
 del x, y
-counted = ctypes.CDLL("{library}").counted()
+counted = ctypes.CDLL("{own_allocator}").counted()
 assert counted == 2002, counted
 assert torch.npu.memory_allocated() == 0
 """)
@@ -598,8 +608,113 @@ import torch, torch_npu
 x = torch.ones(2).npu()
 assert torch.npu.get_allocator_backend() == "native"
 try:
-    torch.npu.change_current_allocator(torch.npu.NPUPluggableAllocator("{library}", "own_malloc", "own_free"))
+    torch.npu.change_current_allocator(torch.npu.NPUPluggableAllocator("{own_allocator}", "own_malloc", "own_free"))
     assert False
 except RuntimeError as e:
     assert "npu memory is in use" in str(e), e
+""")
+
+
+def test_pool_with_an_allocator_of_its_own(run_python, own_allocator):
+    for settings in ("", "expandable_segments:True"):
+        run_python(f"""
+import ctypes, torch, torch_npu
+allocator = torch.npu.NPUPluggableAllocator("{own_allocator}", "own_malloc", "own_free")
+counted = ctypes.CDLL("{own_allocator}").counted
+pool = torch.npu.MemPool(allocator.allocator())
+with torch.npu.use_mem_pool(pool):
+    x = torch.arange(4.).npu()
+    y = torch.ones(30 << 20, dtype=torch.uint8, device="npu")
+assert counted() == 2000, counted()          # a small and a large segment
+z = x.npu() + 1                              # from the cache as ever
+assert counted() == 2000 and z.tolist() == [1, 2, 3, 4]
+(small, large) = sorted(s["total_size"] for s in pool.snapshot())
+assert small == 2 << 20 and 30 << 20 <= large <= 32 << 20
+del x, y
+torch.npu.empty_cache()
+assert counted() == 2000                     # the pool keeps them
+del pool
+torch.npu.empty_cache()
+assert counted() == 2002, counted()
+try:
+    torch.npu.MemPool(allocator)
+    assert False
+except TypeError as e:
+    assert "NPUPluggableAllocator.allocator()" in str(e), e
+""", PYTORCH_NPU_ALLOC_CONF=settings)
+
+
+def test_pool_that_helps_out(run_python):
+    run_python("""
+import torch, torch_npu
+MIB = 1 << 20
+def npu_bytes(n): return torch.empty(n, dtype=torch.uint8, device="npu")
+for helps in (False, True):
+    pool = torch.npu.MemPool(use_on_oom=helps)
+    with torch.npu.use_mem_pool(pool):
+        inside = npu_bytes(600 * MIB)
+    address = inside.data_ptr()
+    del inside
+    try:
+        outside = npu_bytes(500 * MIB)       # 424 are left on the device
+        assert helps and outside.data_ptr() == address
+        (segment,) = pool.snapshot()
+        assert segment["allocated_size"] == 500 * MIB
+    except torch.OutOfMemoryError:
+        assert not helps
+    outside = segment = None
+    del pool
+    torch.npu.empty_cache()
+    assert torch.npu.memory_reserved() == 0
+""", SOFTCANN_MEMORY="1G")
+
+
+def test_pool_that_does_not_split(clean):
+    for no_split, expected in ((False, [20 * MIB]), (True, [4 * MIB, 2 * MIB, 2 * MIB])):
+        pool = torch.npu.MemPool(no_split=no_split)
+        with torch.npu.use_mem_pool(pool):
+            tensors = [npu_bytes(n) for n in (3 * MIB, 2 * MIB, 1 * MIB + 512)]
+            sizes = sorted((s["total_size"] for s in pool.snapshot()), reverse=True)
+            assert sizes == expected, sizes
+            assert all(len(s["blocks"]) == 1 for s in pool.snapshot()) == no_split
+            del tensors
+            again = [npu_bytes(n) for n in (3 * MIB, 2 * MIB, 1 * MIB + 512)]
+            assert sorted((s["total_size"] for s in pool.snapshot()), reverse=True) == expected  # used again
+            del again
+        del pool
+        torch.npu.empty_cache()
+
+
+def test_host_memory_stats():
+    torch.npu.init()
+    torch.npu.host_empty_cache()
+    torch.npu.reset_peak_host_memory_stats()
+    torch.npu.reset_accumulated_host_memory_stats()
+    before = torch.npu.host_memory_stats()
+    x = torch.empty(3 * MIB, dtype=torch.uint8, pin_memory=True)
+    now = torch.npu.host_memory_stats()
+    assert now["active_bytes.current"] - before["active_bytes.current"] == 4 * MIB  # a power of two
+    assert now["active_requests.current"] - before["active_requests.current"] == 1
+    assert now["num_host_alloc"] - before["num_host_alloc"] == 1 and now["host_alloc_time.total"] >= 0
+    assert now["allocated_bytes.allocated"] == 4 * MIB
+    del x
+    cached = torch.npu.host_memory_stats()
+    assert cached["active_bytes.current"] == before["active_bytes.current"]
+    assert cached["allocated_bytes.current"] == now["allocated_bytes.current"]
+    torch.npu.host_empty_cache()
+    after = torch.npu.host_memory_stats()
+    assert after["allocated_bytes.current"] == now["allocated_bytes.current"] - 4 * MIB and after["num_host_free"] >= 1
+    assert after["allocated_bytes.peak"] >= now["allocated_bytes.current"]
+    torch.npu.reset_peak_host_memory_stats()
+    assert torch.npu.host_memory_stats()["allocated_bytes.peak"] == after["allocated_bytes.current"]
+    nested = torch.npu.host_memory_stats_as_nested_dict()
+    assert nested["active_bytes"]["peak"] == torch.npu.host_memory_stats()["active_bytes.peak"]
+
+
+def test_host_memory_stats_start_nothing(run_python):
+    run_python("""
+import torch, torch_npu
+assert torch.npu.host_memory_stats() == {} and torch.npu.host_memory_stats_as_nested_dict() == {}
+torch.npu.reset_peak_host_memory_stats(), torch.npu.reset_accumulated_host_memory_stats(), torch.npu.host_empty_cache()
+assert not torch.npu.is_initialized()
 """)

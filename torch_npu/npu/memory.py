@@ -19,6 +19,9 @@ __all__ = [
     "empty_cache",
     "get_allocator_backend",
     "get_per_process_memory_fraction",
+    "host_empty_cache",
+    "host_memory_stats",
+    "host_memory_stats_as_nested_dict",
     "ipc_collect",
     "max_memory_allocated",
     "max_memory_cached",
@@ -31,9 +34,11 @@ __all__ = [
     "memory_stats",
     "memory_stats_as_nested_dict",
     "memory_summary",
+    "reset_accumulated_host_memory_stats",
     "reset_accumulated_memory_stats",
     "reset_max_memory_allocated",
     "reset_max_memory_cached",
+    "reset_peak_host_memory_stats",
     "reset_peak_memory_stats",
     "set_per_process_memory_fraction",
     "use_mem_pool",
@@ -97,6 +102,38 @@ def reset_accumulated_memory_stats(device=None):
     """Sets the ``allocated`` and ``freed`` sums to 0."""
     if is_initialized():
         torch._C._accelerator_resetAccumulatedStats(_get_device_index(device, optional=True))
+
+
+def host_memory_stats():
+    """The counters of pinned host memory: an ordered dict, keys as in ``torch.cuda.host_memory_stats`` (``active_bytes.peak``: in use;
+    ``allocated_bytes``: with what is kept for reuse; ``host_alloc_time.total``: microseconds in CANN); empty before the first use of an npu."""
+    flat = {}
+    for key, value in host_memory_stats_as_nested_dict().items():
+        flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value})
+    return collections.OrderedDict(sorted(flat.items()))
+
+
+def host_memory_stats_as_nested_dict():
+    """As :func:`host_memory_stats`, as a dict of dicts."""
+    return _library.bindings().host_memory_stats() if is_initialized() else {}
+
+
+def reset_peak_host_memory_stats():
+    """Starts the ``peak`` counters of :func:`host_memory_stats` anew from the present values."""
+    if is_initialized():
+        _library.bindings().reset_peak_host_memory_stats()
+
+
+def reset_accumulated_host_memory_stats():
+    """Sets the ``allocated`` and ``freed`` sums of :func:`host_memory_stats` to 0."""
+    if is_initialized():
+        _library.bindings().reset_accumulated_host_memory_stats()
+
+
+def host_empty_cache():
+    """Gives pinned host memory that is kept for reuse back. Memory of living tensors stays."""
+    if is_initialized():
+        _library.bindings().host_empty_cache()
 
 
 # The older names of the same things.
@@ -193,14 +230,26 @@ class MemPool:
     device as a whole when the pool and the tensors in it are gone and :func:`empty_cache` is called.
 
     Args:
-        allocator, use_on_oom, no_split: only their defaults are supported.
+        allocator: where the pool's segments come from instead of the caching allocator's own: what
+            :meth:`NPUPluggableAllocator.allocator` answers.
+        use_on_oom (bool): whether free memory of the pool also serves allocations from outside of it that would fail otherwise.
+        no_split (bool): whether each tensor gets a segment of its own.
     """
 
     def __init__(self, allocator=None, use_on_oom=False, no_split=False):
-        if allocator is not None or use_on_oom or no_split:
-            raise NotImplementedError("a MemPool of npu memory takes no allocator, use_on_oom or no_split")
+        if allocator is not None and not isinstance(allocator, _AllocatorFunctions):
+            raise TypeError("allocator has to be the result of NPUPluggableAllocator.allocator(), "
+                            f"got {type(allocator).__name__}")
+        _lazy_init()
         self._id = _library.bindings().new_pool_id(True)
+        self._options = (allocator, bool(use_on_oom), bool(no_split))
         self._devices = set()
+        self._retain(_get_device_index(None, optional=True))
+
+    def _retain(self, device):
+        if device not in self._devices:
+            _library.bindings().retain_pool(device, self._id, *self._options)
+            self._devices.add(device)
 
     @property
     def id(self):
@@ -208,15 +257,15 @@ class MemPool:
         return self._id
 
     def use_count(self):
-        """How many users the pool has: itself, if it was used, and every :func:`use_mem_pool` under way."""
+        """How many users the pool has: itself, once per device it was used on, and every :func:`use_mem_pool` under way."""
         return sum(_library.bindings().pool_use_count(device, self._id) for device in self._devices)
 
-    def snapshot(self):
-        """:func:`memory_snapshot` of this pool."""
+    def snapshot(self, include_traces=True):
+        """:func:`memory_snapshot` of this pool. ``include_traces`` is taken as by ``torch.cuda.MemPool``; segments carry no traces."""
         return memory_snapshot(self._id)
 
     def __del__(self):
-        if self._devices and _library is not None and _library.loaded():
+        if getattr(self, "_devices", None) and _library is not None and _library.loaded():
             for device in self._devices:
                 _library.bindings().release_pool(device, self._id)
 
@@ -227,9 +276,7 @@ def use_mem_pool(pool, device=None):
     _lazy_init()
     bindings = _library.bindings()
     index = _get_device_index(device, optional=True)
-    if index not in pool._devices:
-        bindings.retain_pool(index, pool.id)
-        pool._devices.add(index)
+    pool._retain(index)
     bindings.begin_allocate_to_pool(index, pool.id)
     try:
         yield
@@ -238,8 +285,12 @@ def use_mem_pool(pool, device=None):
         bindings.release_pool(index, pool.id)
 
 
+class _AllocatorFunctions(tuple):
+    """Path of a library and the names of its two functions."""
+
+
 class NPUPluggableAllocator:
-    """An allocator in a shared library, for :func:`change_current_allocator`.
+    """An allocator in a shared library, for :func:`change_current_allocator` or a :class:`MemPool`.
 
     Args:
         path_to_so_file (str): the library.
@@ -248,17 +299,17 @@ class NPUPluggableAllocator:
     """
 
     def __init__(self, path_to_so_file, alloc_fn_name, free_fn_name):
-        self._functions = (str(path_to_so_file), alloc_fn_name, free_fn_name)
+        self._functions = _AllocatorFunctions((str(path_to_so_file), alloc_fn_name, free_fn_name))
 
     def allocator(self):
-        """What :func:`change_current_allocator` takes from here."""
+        """What :class:`MemPool` takes as its ``allocator``."""
         return self._functions
 
 
 def change_current_allocator(allocator):
     """From now on npu memory comes from ``allocator`` (:class:`NPUPluggableAllocator`) instead of the caching allocator. Raises if
     npu memory has been used already."""
-    _library.bindings().change_allocator(*allocator.allocator())
+    _library.bindings().change_allocator(allocator.allocator())
 
 
 def get_allocator_backend():
