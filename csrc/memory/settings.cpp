@@ -5,8 +5,10 @@
 #include <c10/util/env.h>
 
 #include <charconv>
+#include <locale>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <string_view>
 
 #include "memory/device_allocator.h"
@@ -78,8 +80,11 @@ std::optional<double> to_number(const std::string& text, bool whole) {
     return error == std::errc() && rest == end ? std::optional<double>(static_cast<double>(value)) : std::nullopt;
   }
   double value = 0;
-  auto [rest, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && rest == end ? std::optional<double>(value) : std::nullopt;
+  // Not from_chars, which libstdc++ has for fractions only since GCC 11.
+  std::istringstream in(text);
+  in.imbue(std::locale::classic());
+  in >> std::noskipws >> value;
+  return !in.fail() && in.peek() == std::istringstream::traits_type::eof() ? std::optional<double>(value) : std::nullopt;
 }
 
 [[noreturn]] void refuse(const std::string& sentence) {

@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -53,10 +54,23 @@ def test_looks_for_libraries_only_beside_itself(library):
     assert [p for p in paths if not p.startswith("$ORIGIN")] == []
 
 
+# What the tag manylinux_2_28 promises to need no more than.
+NEWEST_SYMBOLS = {"GLIBC": (2, 28), "GLIBCXX": (3, 4, 25), "CXXABI": (1, 3, 11), "GCC": (8, 0)}
+
+
+@pytest.mark.parametrize("library", sorted(PACKAGE.rglob("*.so*")), ids=lambda p: p.name)
+def test_runs_on_older_systems(library):
+    text = subprocess.run(["readelf", "-W", "--version-info", library], check=True, capture_output=True, text=True).stdout
+    needed = set(re.findall(r"Name: (GLIBC|GLIBCXX|CXXABI|GCC)_([0-9.]+) ", text.partition("Version needs section")[2]))
+    assert needed
+    assert {(n, v) for n, v in needed if tuple(map(int, v.split("."))) > NEWEST_SYMBOLS[n]} == set()
+
+
 def wheel():
     if "TORCH_NPU_WHEEL" in os.environ:
         return Path(os.environ["TORCH_NPU_WHEEL"])
-    wheels = sorted((ROOT / "dist").glob(f"torch_npu-{torch_npu.__version__}-*.whl"), key=lambda p: p.stat().st_mtime)
+    tag = "cp{}{}".format(*sys.version_info)
+    wheels = sorted((ROOT / "dist").glob(f"torch_npu-{torch_npu.__version__}-{tag}-*.whl"), key=lambda p: p.stat().st_mtime)
     if not wheels:
         pytest.skip("no wheel in dist/; bash ci/build.sh writes it")
     return wheels[-1]
