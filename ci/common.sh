@@ -86,12 +86,22 @@ make_build_env() {
   if made_of "$BUILD_ENV/made-of" "$wanted"; then return; fi
   new_env "$BUILD_ENV" "${BUILD_REQUIREMENTS[@]}"
   if [ "$RUN_ENV" = "$BUILD_ENV" ]; then
-    quiet_pip "$BUILD_ENV" install --no-deps "$TORCH" || no_torch
     quiet_pip "$BUILD_ENV" install typing_extensions "${BUILD_REQUIREMENTS[@]}"
+    install_bare_torch || no_torch
   else
     quiet_pip "$BUILD_ENV" install "$TORCH" "${BUILD_REQUIREMENTS[@]}" || no_torch
   fi
   printf '%s' "$wanted" >"$BUILD_ENV/made-of"
+}
+
+install_bare_torch() {
+  local options=(--no-deps)
+  if [ "$MACHINE" != "$(uname -m)" ]; then
+    # The other machine's files: the build reads them and imports only torchgen.
+    options+=(--target "$("$BUILD_ENV/bin/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")" --only-binary :all:
+              --platform "manylinux_2_28_$MACHINE" --platform "manylinux_2_17_$MACHINE" --platform "manylinux2014_$MACHINE")
+  fi
+  quiet_pip "$BUILD_ENV" install "${options[@]}" "$TORCH"
 }
 
 make_run_env() {
@@ -137,9 +147,14 @@ build_wheel() {
   local made=$ROOT/build/wheel-$COMBINATION log=$ROOT/build/wheel-$COMBINATION.log
   rm -rf "$made"
   mkdir -p "$made" "$ROOT/dist"
-  local begin=$SECONDS
+  local begin=$SECONDS cross=()
+  if [ "$MACHINE" != "$(uname -m)" ]; then
+    cross=("CMAKE_TOOLCHAIN_FILE=$ROOT/cmake/$MACHINE.cmake" "_PYTHON_HOST_PLATFORM=linux-$MACHINE"
+           "SETUPTOOLS_EXT_SUFFIX=.cpython-${PYTHON_VERSION/./}-$MACHINE-linux-gnu.so")
+  fi
   # The environment's cmake and ninja; compiler messages are shown only when the build fails.
-  PATH=$BUILD_ENV/bin:$PATH CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)} SKBUILD_BUILD_DIR=$BUILD_DIR \
+  env "PATH=$BUILD_ENV/bin:$PATH" "CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" "SKBUILD_BUILD_DIR=$BUILD_DIR" \
+    ${cross[@]+"${cross[@]}"} \
     "$BUILD_ENV/bin/python" -m pip --disable-pip-version-check wheel --no-build-isolation --no-deps -v -w "$made" "$ROOT" \
     >"$log" 2>&1 || { grep -E "error:|Error" "$log" | head -n 20 >&2; fail "the build failed; all of its output is in ${log#"$ROOT"/}"; }
   WHEEL=$ROOT/dist/$(basename "$made"/*.whl)
