@@ -21,7 +21,7 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # Takes OPTIONS and sets what they decide. The other arguments are kept in REST if the calling script names some in its usage, which
 # then sets TAKES_REST.
 parse_arguments() {
-  PYTHON_VERSION=$DEFAULT_PYTHON TORCH_VERSION= MACHINE=$(uname -m) REST=()
+  PYTHON_VERSION=$DEFAULT_PYTHON TORCH_VERSION="" MACHINE=$(uname -m) REST=()
   while [ $# -gt 0 ]; do
     case $1 in
       --python=*) PYTHON_VERSION=${1#--python=} ;;
