@@ -98,10 +98,17 @@ install_bare_torch() {
   local options=(--no-deps)
   if [ "$MACHINE" != "$(uname -m)" ]; then
     # The other machine's files: the build reads them and imports only torchgen.
-    options+=(--target "$("$BUILD_ENV/bin/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")" --only-binary :all:
-              --platform "manylinux_2_28_$MACHINE" --platform "manylinux_2_17_$MACHINE" --platform "manylinux2014_$MACHINE")
+    options+=(--target "$("$BUILD_ENV/bin/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")")
+    readarray -t -O ${#options[@]} options < <(options_for_machine)
   fi
   quiet_pip "$BUILD_ENV" install "${options[@]}" "$TORCH"
+}
+
+# What makes pip choose files for MACHINE.
+options_for_machine() {
+  local minor
+  printf '%s\n' --only-binary :all: --platform "manylinux2014_$MACHINE"
+  for minor in {17..28}; do printf '%s\n' --platform "manylinux_2_${minor}_$MACHINE"; done
 }
 
 make_run_env() {

@@ -24,16 +24,16 @@ fi
 if [ ! -f "$ROOT_DIRECTORY/complete" ]; then
   say "root ${ROOT_DIRECTORY#"$ROOT"/}"
   rm -rf "$ROOT_DIRECTORY"
-  debootstrap --arch=arm64 --variant=minbase --include=python3,libstdc++6,libgomp1,binutils,gcc,libc6-dev bookworm "$ROOT_DIRECTORY" \
+  debootstrap --arch=arm64 --variant=minbase --include=python3,libstdc++6,libgomp1,binutils bookworm "$ROOT_DIRECTORY" \
     >"$ROOT_DIRECTORY.log" 2>&1 || fail "debootstrap failed; its output is in ${ROOT_DIRECTORY#"$ROOT"/}.log"
   touch "$ROOT_DIRECTORY/complete"
 fi
 
 # pip of this machine chooses and unpacks the other machine's files: much faster than emulated.
 pip_for_machine() {
-  quiet_pip "$BUILD_ENV" install --target "$SITE" --only-binary :all: --implementation cp --python-version "$PYTHON_VERSION" \
-    --platform "manylinux_2_28_$MACHINE" --platform "manylinux_2_27_$MACHINE" --platform "manylinux_2_17_$MACHINE" \
-    --platform "manylinux2014_$MACHINE" "$@"
+  local options
+  readarray -t options < <(options_for_machine)
+  quiet_pip "$BUILD_ENV" install --target "$SITE" "${options[@]}" "$@"
 }
 wanted="$TORCH ${RUN_REQUIREMENTS[*]}"
 if ! made_of "$SITE/made-of" "$wanted"; then

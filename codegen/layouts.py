@@ -4,6 +4,8 @@ ATen keeps these layouts as ordinary tensors (indices, values, a buffer) and wri
 operators. Such a kernel is the same function for the CPU and for CUDA, and is right for npu as well.
 """
 import os
+import re
+import tempfile
 from functools import lru_cache
 
 import torchgen
@@ -27,10 +29,22 @@ DENSE = ("_to_sparse", "_to_sparse.sparse_dim", "_to_sparse_csr", "_to_sparse_cs
          "_nested_tensor_from_mask_left_aligned", "is_set_to", "dequantize.self")
 
 
+#: Arguments that other versions of torch name otherwise; the tables use the name that is last here.
+RENAMED_ARGUMENTS = {"_cdist_backward": ("grad_output", "grad"), "_pdist_backward": ("grad_output", "grad")}
+
+
 @lru_cache
 def parsed():
     root = os.path.join(os.path.dirname(torchgen.__file__), "packaged", "ATen", "native")
-    return parse_native_yaml(f"{root}/native_functions.yaml", f"{root}/tags.yaml")
+    with open(f"{root}/native_functions.yaml", encoding="utf-8") as f:
+        text = f.read()
+    for function, (other, ours) in RENAMED_ARGUMENTS.items():
+        text = re.sub(rf"^(- func: {function}\(.*)\b{other}\b", rf"\1{ours}", text, flags=re.M)
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "native_functions.yaml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return parse_native_yaml(path, f"{root}/tags.yaml")
 
 
 def registrations():
