@@ -198,6 +198,7 @@ Block* DeviceCache::malloc_slow(Lock& lock, Space& space, size_t bytes, size_t r
     return expandable ? expand(space, bytes) : new_segment(lock, space, segment);
   };
   if (settings_.garbage_collection_threshold > 0) collect_garbage(wanted);
+  if (expandable) reuse_holes(bytes);
   if (Block* block = grow(wanted)) return block;
   if (settings_.throw_on_malloc_failure) out_of_memory(lock, space, requested);
   if (release_oversize(space, wanted)) {
@@ -330,13 +331,39 @@ Segment* DeviceCache::reserve_segment(Space& space) {
   return segment;
 }
 
+// Where in its segment the granules begin and end that are all inside `block`; begin >= end if there are none.
+std::pair<size_t, size_t> DeviceCache::whole_granules(const Block* block) {
+  const size_t granule = block->segment->expandable->granule();
+  const auto begin = static_cast<size_t>(block->data - block->segment->base);
+  return {round_up(begin, granule), (begin + block->bytes) / granule * granule};
+}
+
+// Before more memory than ever is taken: what lies in holes between tensors that no request fits is taken away from there first, if
+// that is a good part of it, so that it can stand where it is needed. The threshold keeps this to a few times in a training.
+void DeviceCache::reuse_holes(size_t bytes) {
+  const auto reserved = static_cast<size_t>(tallies_.reserved_bytes.current());
+  if (reserved + bytes <= most_reserved_ || backend_->capturing()) return;
+  size_t unused = 0;
+  for (const auto& [stream, spaces] : pool_of(kDefaultPool).streams) {
+    for (const Space* space : {&spaces->small, &spaces->large}) {
+      space->free.for_each([&](const Block* block) {
+        if (block->segment->expandable == nullptr) return;
+        const auto [begin, end] = whole_granules(block);
+        if (begin < end) unused += end - begin;
+      });
+    }
+  }
+  if (unused < bytes || unused < reserved / 20) return;
+  backend_->synchronize();
+  release_cached(nullptr);
+}
+
 // Takes the memory of the whole granules inside a free block away and returns nothing of them to the free blocks.
 void DeviceCache::unmap_whole_granules(Block* block) {
   Segment* segment = block->segment;
   ExpandableSegment& range = *segment->expandable;
   Space& space = *block->space;
-  const size_t begin = round_up(static_cast<size_t>(block->data - segment->base), range.granule());
-  const size_t end = static_cast<size_t>(block->data + block->bytes - segment->base) / range.granule() * range.granule();
+  const auto [begin, end] = whole_granules(block);
   if (begin >= end) return;
   space.free.erase(block);
   Block* middle = block;
@@ -412,7 +439,9 @@ inline void DeviceCache::finish_free(Block* block) {
 }
 
 void DeviceCache::trace(Action action, const Block* block) {
-  history_.add(action, device_, block->data, block->bytes, block->space->stream, block->space->owner->id, cause_);
+  // As torch's own traces have it: tensors by what was asked for, segments by what they take.
+  const bool of_tensor = action == Action::ALLOC || action == Action::FREE_REQUESTED || action == Action::FREE_COMPLETED;
+  history_.add(action, device_, block->data, of_tensor ? block->requested : block->bytes, block->space->stream, block->space->owner->id, cause_);
 }
 
 // Merges `block` with its free neighbours, and puts the result among the free blocks.
@@ -771,6 +800,7 @@ inline void DeviceCache::count_inactive(const Block* block, bool more) {
 
 void DeviceCache::count_reserved(const Space& space, size_t bytes, bool more) {
   tallies_.reserved_bytes.change(space.small, static_cast<int64_t>(bytes), more);
+  most_reserved_ = std::max(most_reserved_, static_cast<size_t>(tallies_.reserved_bytes.current()));
   if (space.owner->id != kDefaultPool) {
     tallies_.reserved_bytes_by_private_pools[space.owner->id].change(space.small, static_cast<int64_t>(bytes), more);
   }

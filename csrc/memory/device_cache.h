@@ -111,7 +111,9 @@ class TORCH_NPU_API DeviceCache {
   void release_free(Block* block);
   void release_segment(Block* block);
   void release_uncached(Block* block) noexcept;
+  static std::pair<size_t, size_t> whole_granules(const Block* block);
   void unmap_whole_granules(Block* block);
+  void reuse_holes(size_t bytes);
   void drop_unused_pools();
   [[noreturn]] void out_of_memory(Lock& lock, Space& space, size_t requested);
 
@@ -145,6 +147,7 @@ class TORCH_NPU_API DeviceCache {
 
   uint64_t clock_ = 0;
   size_t device_bytes_ = 0;
+  size_t most_reserved_ = 0;
   Tallies tallies_;
   c10::CachingDeviceAllocator::DeviceStats stats_;  // what Tallies does not have
   std::vector<OutOfMemoryObserver> observers_;

@@ -14,6 +14,8 @@
 
 using torch_npu::memory::Block;
 using torch_npu::memory::DeviceCache;
+using torch_npu::memory::PoolOptions;
+using torch_npu::memory::SegmentSource;
 using torch_npu::memory::Settings;
 
 namespace {
@@ -306,6 +308,27 @@ void expandable_grows_and_shrinks() {
   CHECK(f.device.held == 0);
 }
 
+void holes_are_used_before_more_is_taken() {
+  Settings fine = expandable();
+  fine.expandable_granule_bytes = 2 * kMiB;
+  Fixture f(fine);
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 8; ++i) blocks.push_back(f.cache->malloc(10 * kMiB, 0));
+  for (int i = 0; i < 8; i += 2) f.cache->free(blocks[i]);
+  const size_t held = f.device.held;
+  CHECK(f.device.synchronized == 0);
+  Block* wide = f.cache->malloc(24 * kMiB, 0);  // fits none of the holes, whose whole granules have 34 MiB
+  CHECK(f.device.synchronized == 1 && f.device.peak_held == held);
+  f.cache->free(wide);
+  Block* wider = f.cache->malloc(60 * kMiB, 0);  // more than all holes have
+  CHECK(f.device.synchronized == 1);
+  check_consistent(f);
+  f.cache->free(wider);
+  for (int i = 1; i < 8; i += 2) f.cache->free(blocks[i]);
+  f.cache->empty_cache({0, 0});
+  CHECK(f.device.held == 0);
+}
+
 void private_pools() {
   Fixture f;
   const c10::MempoolId_t id{7, 0};
@@ -332,6 +355,56 @@ void private_pools() {
     refused = std::strstr(e.what(), "no memory pool (7, 0)") != nullptr;
   }
   CHECK(refused);
+  check_consistent(f);
+}
+
+void pool_options() {
+  Fixture f({}, 64 * kMiB);
+  const auto begin = [&](c10::MempoolId_t id, const PoolOptions& options) {
+    f.cache->retain_pool(id, options);
+    f.cache->begin_allocate_to_pool(id, [](c10::Stream) { return true; });
+  };
+  const auto end = [&](c10::MempoolId_t id) {
+    f.cache->end_allocate_to_pool(id);
+    f.cache->release_pool(id);
+  };
+  size_t taken = 0, returned = 0;
+  PoolOptions outside;
+  outside.source = std::make_shared<const SegmentSource>(SegmentSource{
+      [&](size_t bytes, c10::StreamId stream) {
+        CHECK(stream == 3);
+        taken += bytes;
+        return reinterpret_cast<void*>(uintptr_t{1} << 50);
+      },
+      [&](void* data, size_t bytes, c10::StreamId) {
+        CHECK(data == reinterpret_cast<void*>(uintptr_t{1} << 50));
+        returned += bytes;
+      }});
+  begin({0, 1}, outside);
+  Block* block = f.cache->malloc(kKiB, 3);
+  end({0, 1});
+  CHECK(taken == 2 * kMiB && f.device.held == 0);
+  f.cache->free(block);
+  f.cache->release_pool({0, 1});
+  f.cache->empty_cache({0, 0});
+  CHECK(returned == taken);
+
+  PoolOptions spare;
+  spare.use_on_oom = true;
+  begin({0, 2}, spare);
+  block = f.cache->malloc(40 * kMiB, 3);
+  end({0, 2});
+  f.cache->free(block);
+  CHECK(f.cache->malloc(20 * kMiB, 3)->data != block->data);  // 64 suffice for both
+  Block* helped = f.cache->malloc(30 * kMiB, 3);
+  CHECK(helped->space->owner->id == c10::MempoolId_t({0, 2}));
+  bool failed = false;
+  try {
+    f.cache->malloc(30 * kMiB, 4);  // another stream
+  } catch (const c10::OutOfMemoryError&) {
+    failed = true;
+  }
+  CHECK(failed);
   check_consistent(f);
 }
 
@@ -446,7 +519,9 @@ int main() {
   out_of_memory();
   split_limit_and_garbage_collection();
   expandable_grows_and_shrinks();
+  holes_are_used_before_more_is_taken();
   private_pools();
+  pool_options();
   history();
   no_caching();
   roundup();
