@@ -29,7 +29,7 @@ class Parameter:
 
     @property
     def kind(self):
-        return self.KINDS[self.type.removeprefix("const ")]
+        return self.KINDS[re.sub("^const ", "", self.type)]
 
     @property
     def is_output(self):
@@ -108,7 +108,7 @@ class Library:
     @property
     def id(self):
         """"ascendcl": CMake target, generated file names, the adapter's enumerator."""
-        return self.name.removeprefix("lib").removesuffix(".so")
+        return re.sub(r"^lib|\.so$", "", self.name)
 
 
 @dataclass(frozen=True)

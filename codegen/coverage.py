@@ -86,7 +86,7 @@ def _calls(name, bodies, seen):
 def _by_hand(key):
     """{function: Kernel} of the kernels that csrc/ops/*.cpp registers under the dispatch key."""
     found = {}
-    for path in sorted(OPS.glob("*.cpp")):
+    for path in sorted(OPS.rglob("*.cpp")):
         text = path.read_text(encoding="utf-8")
         bodies = _bodies(text)
         for block in re.finditer(rf"TORCH_LIBRARY_IMPL\(aten, {key}, m\)\s*\{{(.*?)(?:^\}}|\}}$)", text, re.M | re.S):

@@ -40,6 +40,9 @@ A row names an ATen function (``base.overload``, the functional spelling where t
     geqrf:
       only: "!self.is_complex()"                # else the CPU fallback
       compose: ...
+    _scaled_mm:
+      needs: use_fast_accum                     # a torch whose function has no such argument does without the row
+      ...
     _foreach_pow.List:                          # tensor lists: `when` is a further condition for the call, else ATen's loop runs
       aclnn: aclnnForeachPowList(self, exponent, out)
       when: floating(self)
@@ -143,7 +146,7 @@ class Call:
 
     def without_output(self, output):
         """The in-place twin (aclnnInplaceX) if CANN has one with the same parameters less the output."""
-        twin = abi_model.aclnn_ops().get("aclnnInplace" + self.function.name.removeprefix("aclnn"))
+        twin = abi_model.aclnn_ops().get("aclnnInplace" + self.function.name[len("aclnn"):])
         if twin is None or self.arguments[-1] != output or twin.kinds != self.function.kinds[:-1]:
             return None
         return Call(twin, self.arguments[:-1])
@@ -200,7 +203,7 @@ class Row:
 
 
 KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "value", "write", "otherwise", "widen", "inplace", "returns",
-        "undocumented", "when", "only", "finish"}
+        "undocumented", "when", "only", "finish", "needs"}
 
 
 def load_rows(directory=OPS):
@@ -222,6 +225,9 @@ def load_rows(directory=OPS):
                 spec = {"aclnn": spec}
             if unknown := set(spec) - KEYS:
                 raise RowError(f"{where}: unknown keys {sorted(unknown)}")
+            if not set(spec.get("needs", "").split()) <= arguments_of(target):
+                absent.append(name)
+                continue
             for key in ("outputs", "cpu_scalar", "instead", "otherwise"):
                 for k, v in spec.get(key, {}).items():
                     if v is None or (key in ("outputs", "cpu_scalar") and not k.isidentifier()):
@@ -239,6 +245,11 @@ def load_rows(directory=OPS):
             except RowError as e:
                 raise RowError(f"{where}: {e}") from None
     return rows, absent
+
+
+def arguments_of(target):
+    function = target.functional if isinstance(target, NativeFunctionsGroup) else target
+    return {a.name for a in function.func.arguments.flat_all}
 
 
 def widened(target, dtypes):
@@ -268,8 +279,9 @@ def signature(f):
 
 
 class Generator:
-    def __init__(self):
-        self.used = {}     # aclnn name -> AclnnOp
+    def __init__(self, named=()):
+        self.used = {}      # aclnn name -> AclnnOp
+        self.named = named  # functions that have a row of their own
 
     # ---- pieces -------------------------------------------------------------------------------------------------
 
@@ -464,7 +476,7 @@ class Generator:
                 continue
             op = f"aten::{f.func.name}"
             args = [a.name for a in signature(f).arguments()]
-            lines = [f"const Spec {o}_spec = {spec.removeprefix('exactly ')};" for o, spec in row.outputs.items()]
+            lines = [f"const Spec {o}_spec = {re.sub('^exactly ', '', spec)};" for o, spec in row.outputs.items()]
             twin = None
             if kind == SchemaKind.functional:
                 lines += [f"at::Tensor {o} = allocate({o}_spec);" for o in names]
@@ -528,7 +540,7 @@ class Generator:
         if isinstance(g, NativeFunctionsGroup) and str(f.func.name) == str(g.functional.func.name):
             plain = [a.name for a in signature(g.functional).arguments()]
             for v in g.functions():
-                if v is f or "generated" in v.tags or v.func.kind() not in (SchemaKind.inplace, SchemaKind.out):
+                if v is f or "generated" in v.tags or str(v.func.name) in self.named or v.func.kind() not in (SchemaKind.inplace, SchemaKind.out):
                     continue
                 given = ["self"] if v.func.kind() == SchemaKind.inplace else [a.name for a in v.func.arguments.out]
                 call = f"{identifier(f)}({', '.join(plain)})"
@@ -563,7 +575,7 @@ class Generator:
                 value = {"L": "part({})", "T": "part({})", "Z": f"part(foreach_scalars({{}}, {lists[0]}))",
                          "S": f"foreach_scalar({{}}, {lists[0]})"}[p.kind].format(argument)
                 pack.append(f"l.{PACK[p.kind]}({value});")
-            loop = f"at::compositeexplicitautograd::{f.func.name.name}({', '.join(a.name for a in signature(f).arguments())})"
+            loop = f"at::{layouts.loop_namespace(f)}::{f.func.name.name}({', '.join(a.name for a in signature(f).arguments())})"
             out = f"const auto out = {row.outputs.get('out', f'like_each({lists[0]})')};" if functional else f"const at::TensorList out = {lists[0]};"
             if not functional:
                 bump = f"for (const at::Tensor& t : {lists[0]}) t.unsafeGetTensorImpl()->bump_version();"  # autograd leaves it to the kernel
@@ -574,7 +586,7 @@ class Generator:
                 f"part.more(); part.next()) {{\n    Launch l(aclnn::{call.function.name}, \"aten::{f.func.name}\"); {' '.join(pack)} "
                 f"l.submit();\n  }}{' return out;' if functional else ''}\n}}\n")
             registered.append(f)
-        headers = {f"#include <ATen/ops/{f.root_name}_compositeexplicitautograd_dispatch.h>" for f in registered}
+        headers = {f"#include <ATen/ops/{f.root_name}_{layouts.loop_namespace(f)}_dispatch.h>" for f in registered}
         return code, sorted(headers), registered
 
     def row(self, row):
@@ -629,7 +641,7 @@ class Generator:
             masks = []
             for p in op.parameters:
                 known = sorted({DTYPES[d] for d in op.dtypes.get(p.name, ()) if d in DTYPES})
-                masks.append(" | ".join(f"bit(c10::ScalarType::{d})" for d in known) or "0")
+                masks.append(" | ".join(f"bit(at::k{d})" for d in known) or "0")
             source.append(f"constexpr const char* {op.name}_parameters[] = {{{params}}};")
             source.append(f"constexpr uint64_t {op.name}_dtypes[] = {{{', '.join(masks)}}};")
         source.append("}  // namespace")
@@ -654,6 +666,8 @@ class Generator:
             registrations += functions
         used = {re.sub(r"_out$", "", name) for name in re.findall(r"\bat::([a-z_]\w*)\(", "\n".join(code))}
         includes |= {f"#include <ATen/ops/{name}.h>" for name in used if name in operator_names()}
+        loops = re.findall(r"\bat::compositeexplicitautograd::(\w+)\(", "\n".join(code))
+        includes |= {f"#include <ATen/ops/{name}_compositeexplicitautograd_dispatch.h>" for name in loops if name in operator_names()}
         lines = ["// Generated by codegen/gen_ops.py.", '#include "ops/kernel_prelude.h"', *sorted(includes),
                  "namespace torch_npu::ops {", "namespace {", *code, "}  // namespace",
                  "TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {"]
@@ -692,13 +706,13 @@ def main():
 def generate(out, units):
     """Writes every file; returns the names of rows this torch has no function for."""
     rows, absent = load_rows()
-    generator = Generator()
+    generator = Generator({row.name for row in rows})
     for row in rows:
         units[Path(row.source).stem].append(row)
     out.mkdir(parents=True, exist_ok=True)
     for name, members in units.items():
         write(out / f"ops_{name}.cpp", generator.unit(members, name))
-    for source in OPS.glob("*.cpp"):
+    for source in OPS.rglob("*.cpp"):
         for name in re.findall(r"\baclnn::(aclnn\w+)", source.read_text()):
             generator.used[name] = abi_model.aclnn_ops()[name]
     header, source = generator.table()

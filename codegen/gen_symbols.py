@@ -26,7 +26,7 @@ def render_symbols():
     for f in functions:
         requirement = "required" if f.required else "optional"
         out.append(f'inline Symbol<{f.function_type()}> {f.name}{{"{f.name}", Library::{ids[f.library]}, '
-                   f'Requirement::{requirement}, "{f.since.removeprefix("<=")}"}};')
+                   f'Requirement::{requirement}, "{f.since.lstrip("<=")}"}};')
     return "\n".join([*out, "", "}  // namespace torch_npu::cann", ""])
 
 

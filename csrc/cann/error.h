@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cann/export.h"
+#include "compat/compat.h"
 
 namespace torch_npu {
 

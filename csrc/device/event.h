@@ -2,11 +2,11 @@
 #pragma once
 
 #include <c10/core/Device.h>
-#include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 
 #include "acl/acl.h"
 #include "cann/export.h"
+#include "compat/interfaces.h"
 
 namespace torch_npu {
 
@@ -46,7 +46,7 @@ class TORCH_NPU_API NPUEvent {
   uint8_t flags_;
 };
 
-// Makes `event` what the unrecorded c10::Event `of` stands for: c10 has no flag for events that processes share.
-TORCH_NPU_API void adopt_event(c10::Event& of, NPUEvent event, c10::DeviceIndex device);
+// Makes `event` what the unrecorded c10 event `of` stands for: c10 has no flag for events that processes share.
+TORCH_NPU_API void adopt_event(torch_compat::Event& of, NPUEvent event, c10::DeviceIndex device);
 
 }  // namespace torch_npu

@@ -22,7 +22,7 @@ void check_offset(uint64_t offset) {
 }  // namespace
 
 NPUGeneratorImpl::NPUGeneratorImpl(c10::DeviceIndex device)
-    : c10::GeneratorImpl(c10::Device(device_type(), device), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)),
+    : torch_compat::GeneratorImpl(c10::Device(device_type(), device), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)),
       state_(c10::make_intrusive<PhiloxState>()) {}
 
 void NPUGeneratorImpl::set_current_seed(uint64_t seed) {
@@ -56,7 +56,7 @@ void NPUGeneratorImpl::set_state(const c10::TensorImpl& state) {
 }
 
 c10::intrusive_ptr<c10::TensorImpl> NPUGeneratorImpl::get_state() const {
-  at::TensorBase tensor = at::detail::empty_cpu({static_cast<int64_t>(kStateBytes)}, c10::ScalarType::Byte, false, std::nullopt);
+  at::TensorBase tensor = at::detail::empty_cpu({static_cast<int64_t>(kStateBytes)}, c10::ScalarType::Byte, false, nullopt);
   auto* data = static_cast<uint8_t*>(tensor.mutable_data_ptr());
   std::memcpy(data, &state_->seed, kSeedBytes);
   std::memcpy(data + kSeedBytes, &state_->offset, sizeof state_->offset);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cann/export.h"
+#include "compat/interfaces.h"
 
 namespace torch_npu {
 
@@ -18,7 +19,7 @@ struct PhiloxState : c10::intrusive_ptr_target {
   uint64_t offset = 0;
 };
 
-class TORCH_NPU_API NPUGeneratorImpl final : public c10::GeneratorImpl {
+class TORCH_NPU_API NPUGeneratorImpl final : public torch_compat::GeneratorImpl {
  public:
   explicit NPUGeneratorImpl(c10::DeviceIndex device);
 

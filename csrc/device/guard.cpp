@@ -1,9 +1,8 @@
 // How c10 switches devices and streams and handles events of the npu device.
-#include <c10/core/DeviceCapability.h>
-#include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include <utility>
 
+#include "compat/interfaces.h"
 #include "device/event.h"
 #include "device/runtime.h"
 #include "device/stream.h"
@@ -24,7 +23,7 @@ thread_local NPUEvent* adopted = nullptr;
 
 uint64_t bit(c10::ScalarTypeIndex index) { return uint64_t{1} << static_cast<int>(index); }
 
-struct NPUGuardImpl final : c10::impl::DeviceGuardImplInterface {
+struct NPUGuardImpl final : torch_compat::DeviceGuardImplInterface {
   c10::DeviceType type() const override { return kPrivateUse1; }
 
   c10::Device exchangeDevice(c10::Device device) const override {
@@ -73,13 +72,13 @@ struct NPUGuardImpl final : c10::impl::DeviceGuardImplInterface {
   }
 
   // Streams.
-  c10::Stream getStream(c10::Device device) const override { return current_stream(number(device)); }
+  c10::Stream getStream(c10::Device device) const TORCH_NPU_GUARD_NOEXCEPT override { return current_stream(number(device)); }
   c10::Stream getDefaultStream(c10::Device device) const override { return default_stream(number(device)); }
   c10::Stream getStreamFromGlobalPool(c10::Device device, bool high_priority) const override {
     return stream_from_pool(number(device), high_priority ? -1 : 0);
   }
   c10::Stream getNewStream(c10::Device device, int priority) const override { return stream_from_pool(number(device), priority); }
-  c10::Stream exchangeStream(c10::Stream stream) const override {
+  c10::Stream exchangeStream(c10::Stream stream) const TORCH_NPU_GUARD_NOEXCEPT override {
     const c10::Stream old = current_stream(stream.device_index());
     set_current_stream(stream);
     return old;
@@ -152,7 +151,7 @@ std::atomic<OrderingObserver>& ordering_observer() noexcept {
   return observer;
 }
 
-void adopt_event(c10::Event& of, NPUEvent event, c10::DeviceIndex device) {
+void adopt_event(torch_compat::Event& of, NPUEvent event, c10::DeviceIndex device) {
   TORCH_CHECK(of.eventId() == nullptr, "The event is in use already.");
   adopted = new NPUEvent(std::move(event));
   of.record(default_stream(device));

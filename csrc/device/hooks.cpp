@@ -1,9 +1,9 @@
 // What torch asks an accelerator for outside of operators.
 #include <ATen/core/CachingHostAllocator.h>
-#include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/StorageImpl.h>
 
 #include "cann/cann.h"
+#include "compat/interfaces.h"
 #include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
@@ -13,7 +13,7 @@
 namespace torch_npu {
 namespace {
 
-struct NPUHooks final : at::PrivateUse1HooksInterface {
+struct NPUHooks final : torch_compat::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return device_count() > 0; }
   bool hasPrimaryContext(c10::DeviceIndex device) const override { return has_primary_context(device); }

@@ -36,7 +36,7 @@ void Launch::append_tensor(const at::TensorImpl& impl) {
 
 void Launch::tensor(const at::Tensor& t) {
   if (C10_UNLIKELY(!t.defined())) return word(TensorWord{}.pack());
-  if (C10_UNLIKELY(!t.is_privateuseone())) return host_scalar(t);
+  if (C10_UNLIKELY(!is_npu(t))) return host_scalar(t);
   append_tensor(*t.unsafeGetTensorImpl());
 }
 
@@ -59,7 +59,7 @@ void Launch::host_scalar(const at::Tensor& t) {
   host_scalars.push_back(std::move(device));
 }
 
-void Launch::tensor(const std::optional<at::Tensor>& t) {
+void Launch::tensor(const optional<at::Tensor>& t) {
   if (t.has_value()) return tensor(*t);
   word(TensorWord{}.pack());
 }
@@ -74,9 +74,9 @@ void Launch::tensors(at::ITensorListRef list) {
   for (const at::Tensor& t : list) tensor(t);
 }
 
-void Launch::tensors(const c10::List<std::optional<at::Tensor>>& list) {
+void Launch::tensors(const c10::List<optional<at::Tensor>>& list) {
   word(list.size());
-  for (size_t i = 0; i < list.size(); ++i) tensor(std::optional<at::Tensor>(list.get(i)));
+  for (size_t i = 0; i < list.size(); ++i) tensor(optional<at::Tensor>(list.get(i)));
 }
 
 void Launch::scalar(const at::Scalar& s) {
@@ -92,7 +92,7 @@ void Launch::scalar(const at::Scalar& s) {
   }
 }
 
-void Launch::scalar(const std::optional<at::Scalar>& s) {
+void Launch::scalar(const optional<at::Scalar>& s) {
   if (s.has_value()) return scalar(*s);
   word(kNullScalar), word(0), word(0);
 }
@@ -126,7 +126,7 @@ void Launch::floats(at::ArrayRef<double> list) {
 
 void Launch::integer(at::ScalarType dtype) { word(static_cast<uint64_t>(to_acl_dtype(dtype))); }
 
-void Launch::string(std::string_view s) {
+void Launch::string(string_view s) {
   const size_t words = s.size() / 8 + 1;  // with the terminating zero
   word(words);
   const size_t at = key_.size();

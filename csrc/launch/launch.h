@@ -14,11 +14,11 @@
 #include <c10/core/Scalar.h>
 #include <c10/util/SmallVector.h>
 
-#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "acl/acl.h"
+#include "compat/compat.h"
 #include "launch/aclnn.h"
 
 namespace torch_npu::launch {
@@ -32,13 +32,13 @@ class Launch {
   Launch(const Launch&) = delete;
 
   void tensor(const at::Tensor& t);
-  void tensor(const std::optional<at::Tensor>& t);
+  void tensor(const optional<at::Tensor>& t);
   void tensors(at::TensorList list);
   void tensors(at::ITensorListRef list);
   void tensors(const std::vector<at::Tensor>& list) { tensors(at::TensorList(list)); }
-  void tensors(const c10::List<std::optional<at::Tensor>>& list);
+  void tensors(const c10::List<optional<at::Tensor>>& list);
   void scalar(const at::Scalar& s);
-  void scalar(const std::optional<at::Scalar>& s);
+  void scalar(const optional<at::Scalar>& s);
   void scalar(const at::Tensor& zero_dim_cpu_tensor);
   void scalars(at::ArrayRef<at::Scalar> list);
   void ints(at::IntArrayRef list);
@@ -53,7 +53,7 @@ class Launch {
   void integer(at::ScalarType dtype);  // an aclDataType argument
   void boolean(bool v) { word(v); }
   void real(double v) { word(c10::bit_cast<uint64_t>(v)); }
-  void string(std::string_view s);
+  void string(string_view s);
 
   void submit();
 

@@ -1,7 +1,6 @@
 // Python stacks of recent launches, for errors that come later: kept only when asked for (launch/config.h).
 #pragma once
 
-#include <c10/core/Allocator.h>
 #include <c10/core/Device.h>
 
 #include <cstdint>
@@ -10,6 +9,7 @@
 #include <string_view>
 
 #include "cann/export.h"
+#include "compat/gathered_context.h"
 
 namespace torch_npu::launch {
 

@@ -113,7 +113,7 @@ class HostCache final : public at::CachingHostAllocatorImpl<c10::Stream, Event> 
     NPU_CHECK(cann::aclrtFreeHost(block->ptr_));
   }
 
-  void record_stream(std::optional<std::vector<Event>>& events, c10::Stream stream) override {
+  void record_stream(optional<std::vector<Event>>& events, c10::Stream stream) override {
     events->push_back(event_pool().record(stream));
   }
 

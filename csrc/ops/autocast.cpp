@@ -1,13 +1,14 @@
 // torch.autocast("npu"): which operators run in the low precision, which in float32. PyTorch's own lists, as for CUDA.
 // Hand-written: casting happens above the operators.
-#include <ATen/autocast_mode.h>
 #include <torch/library.h>
+
+#include "compat/autocast.h"
 
 namespace torch_npu::ops {
 namespace {
 
 // BCELoss on probabilities overflows in half precision; PyTorch refuses it on every device.
-at::Tensor binary_cross_entropy_banned(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, int64_t) {
+at::Tensor binary_cross_entropy_banned(const at::Tensor&, const at::Tensor&, const optional<at::Tensor>&, int64_t) {
   TORCH_CHECK(false, "torch.nn.functional.binary_cross_entropy and torch.nn.BCELoss are unsafe to autocast. Use "
               "torch.nn.functional.binary_cross_entropy_with_logits or torch.nn.BCEWithLogitsLoss, which take the values from "
               "before the sigmoid and are safe to autocast");

@@ -5,8 +5,7 @@
 #include <ATen/core/List.h>
 #include <ATen/core/Tensor.h>
 
-#include <optional>
-
+#include "compat/compat.h"
 #include "device/stream.h"
 #include "launch/aclnn.h"
 
@@ -47,7 +46,7 @@ class DeviceScope {
       host_ = t.unsafeGetTensorImpl();
     }
   }
-  void visit(const std::optional<at::Tensor>& t) {
+  void visit(const optional<at::Tensor>& t) {
     if (t.has_value()) visit(*t);
   }
   void visit(at::TensorList list) {
@@ -57,7 +56,7 @@ class DeviceScope {
     for (const auto& t : list) visit(t);
   }
   // Index tensors may live on the CPU: they are moved where they are used.
-  void visit(const c10::List<std::optional<at::Tensor>>&) {}
+  void visit(const c10::List<optional<at::Tensor>>&) {}
   [[noreturn]] void mixed(c10::Device other) const;
 
   c10::DeviceIndex found_ = -1;
@@ -70,11 +69,11 @@ class DeviceScope {
 
 // Whether CANN documents support for the tensor's dtype at this parameter. CPU scalars are converted where they are packed.
 inline bool documented(const launch::AclnnFunction& f, int parameter, const at::Tensor& t) {
-  if (!t.defined() || !t.is_privateuseone() || C10_LIKELY(launch::dtype_documented(f, parameter, t.scalar_type()))) return true;
+  if (!t.defined() || !is_npu(t) || C10_LIKELY(launch::dtype_documented(f, parameter, t.scalar_type()))) return true;
   note_undocumented(f, parameter, t.scalar_type());
   return false;
 }
-inline bool documented(const launch::AclnnFunction& f, int parameter, const std::optional<at::Tensor>& t) {
+inline bool documented(const launch::AclnnFunction& f, int parameter, const optional<at::Tensor>& t) {
   return !t.has_value() || documented(f, parameter, *t);
 }
 template <class List>

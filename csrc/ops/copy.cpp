@@ -217,7 +217,7 @@ at::Tensor copy_from(const at::Tensor& src, const at::Tensor& dst, bool non_bloc
     const DeviceScope scope(dst);
     device_copy(dst, from);
   } else {
-    TORCH_CHECK(from.is_privateuseone() && dst.is_privateuseone(), "cannot copy from ", from.device(), " to ", dst.device());
+    TORCH_CHECK(is_npu(from) && is_npu(dst), "cannot copy from ", from.device(), " to ", dst.device());
     copy_between_devices(dst, from, non_blocking);
   }
   return dst;

@@ -27,35 +27,35 @@ DimVector dims_or_all(at::OptionalIntArrayRef dims, const at::Tensor& t) {
   return dims.has_value() && !dims->empty() ? DimVector(*dims) : all_dims(t);
 }
 
-int64_t correction_of(const std::optional<at::Scalar>& correction) {
+int64_t correction_of(const optional<at::Scalar>& correction) {
   if (!correction.has_value()) return 1;
   const double value = correction->toDouble();
   TORCH_CHECK(value == std::floor(value), "correction = ", value, " is not supported on npu: it must be a whole number");
   return static_cast<int64_t>(value);
 }
 
-int64_t div_mode(std::optional<std::string_view> rounding_mode) {
+int64_t div_mode(optional<string_view> rounding_mode) {
   if (!rounding_mode.has_value()) return 0;
   if (*rounding_mode == "trunc") return 1;
   if (*rounding_mode == "floor") return 2;
   TORCH_CHECK(false, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", *rounding_mode, "'");
 }
 
-int64_t gelu_mode(std::string_view approximate) {
+int64_t gelu_mode(string_view approximate) {
   if (approximate == "none") return 0;
   TORCH_CHECK(approximate == "tanh", "approximate argument must be either none or tanh.");
   return 1;
 }
 
-int64_t scatter_reduction(std::string_view reduce) {
-  constexpr std::string_view kNames[] = {"sum", "prod", "amax", "amin", "mean"};
+int64_t scatter_reduction(string_view reduce) {
+  constexpr string_view kNames[] = {"sum", "prod", "amax", "amin", "mean"};
   for (size_t i = 0; i < std::size(kNames); ++i) {
     if (kNames[i] == reduce) return static_cast<int64_t>(i) + 1;
   }
   TORCH_CHECK(false, "reduce argument must be either sum, prod, mean, amax or amin, got ", reduce);
 }
 
-bool right_side(bool right, std::optional<std::string_view> side) {
+bool right_side(bool right, optional<string_view> side) {
   if (!side.has_value()) return right;
   TORCH_CHECK(*side == "left" || *side == "right", "torch.searchsorted(): side can only be 'left' or 'right' but got ", *side);
   TORCH_CHECK(!right || *side == "right", "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True");
@@ -87,11 +87,11 @@ int64_t highest(ScalarType dtype) {
 }
 
 at::Tensor cast_to(const at::Tensor& t, ScalarType dtype) {
-  if (t.is_privateuseone()) return t.scalar_type() == dtype ? t : t.to(dtype);
+  if (is_npu(t)) return t.scalar_type() == dtype ? t : t.to(dtype);
   return t.to(at::Device(at::kPrivateUse1, current_device()), dtype);
 }
 
-at::Tensor or_fill(const std::optional<at::Tensor>& t, int64_t n, double value, ScalarType dtype) {
+at::Tensor or_fill(const optional<at::Tensor>& t, int64_t n, double value, ScalarType dtype) {
   if (t.has_value() && t->defined()) return *t;
   return at::full({n}, value, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
 }
@@ -119,8 +119,8 @@ void check_index_select(const at::Tensor& self, int64_t dim, const at::Tensor& i
               "index_select(): Expected dtype int32 or int64 for index");
 }
 
-DimVector layer_norm_rows(const at::Tensor& input, IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight,
-                          const std::optional<at::Tensor>& bias) {
+DimVector layer_norm_rows(const at::Tensor& input, IntArrayRef normalized_shape, const optional<at::Tensor>& weight,
+                          const optional<at::Tensor>& bias) {
   const auto n = static_cast<int64_t>(normalized_shape.size());
   TORCH_CHECK(n >= 1, "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = ", normalized_shape);
   for (const auto* t : {&weight, &bias}) {
@@ -244,7 +244,7 @@ void resize_to_eye(const at::Tensor& out, int64_t n, int64_t m) {
   at::native::resize_output(out, {n, m});
 }
 
-Philox philox(const std::optional<at::Generator>& generator, const at::Tensor& t) {
+Philox philox(const optional<at::Generator>& generator, const at::Tensor& t) {
   auto* gen = at::get_generator_or_default<NPUGeneratorImpl>(generator, default_generator(t.device().index()));
   const std::lock_guard<std::mutex> lock(gen->mutex_);
   // Offsets move in steps of 4 numbers, one Philox round.

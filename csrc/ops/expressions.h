@@ -22,6 +22,7 @@
 #include <ATen/ops/view_as_real.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "compat/compat.h"
 #include "ops/rules.h"
 
 namespace torch_npu::ops {
@@ -33,29 +34,29 @@ constexpr int64_t cube_math_type() { return 0; }  // keep the input precision: n
 DimVector all_dims(const at::Tensor& t);
 DimVector dims_or_all(at::OptionalIntArrayRef dims, const at::Tensor& t);  // none or empty means all
 inline DimVector dims_or_all(IntArrayRef dims, const at::Tensor& t) { return dims_or_all(at::OptionalIntArrayRef(dims), t); }
-inline DimVector dim_or_all(std::optional<int64_t> dim, const at::Tensor& t) { return dim.has_value() ? DimVector{*dim} : all_dims(t); }
+inline DimVector dim_or_all(optional<int64_t> dim, const at::Tensor& t) { return dim.has_value() ? DimVector{*dim} : all_dims(t); }
 inline IntArrayRef or_same(IntArrayRef given, IntArrayRef otherwise) { return given.empty() ? otherwise : given; }
 
 // ---- scalars and modes ----------------------------------------------------------------------------------------------
-int64_t correction_of(const std::optional<at::Scalar>& correction);            // default 1
-int64_t div_mode(std::optional<std::string_view> rounding_mode);               // 0 none, 1 trunc, 2 floor
-int64_t gelu_mode(std::string_view approximate);                               // 0 none, 1 tanh
-int64_t scatter_reduction(std::string_view reduce);                            // 1 sum, 2 prod, 3 amax, 4 amin, 5 mean
-bool right_side(bool right, std::optional<std::string_view> side);             // searchsorted's two spellings
+int64_t correction_of(const optional<at::Scalar>& correction);            // default 1
+int64_t div_mode(optional<string_view> rounding_mode);               // 0 none, 1 trunc, 2 floor
+int64_t gelu_mode(string_view approximate);                               // 0 none, 1 tanh
+int64_t scatter_reduction(string_view reduce);                            // 1 sum, 2 prod, 3 amax, 4 amin, 5 mean
+bool right_side(bool right, optional<string_view> side);             // searchsorted's two spellings
 std::pair<double, double> finite_range(ScalarType dtype);  // lowest and highest finite value
 int64_t highest(ScalarType dtype);  // exclusive bound of random_(): what the dtype holds exactly
 
 // ---- tensors --------------------------------------------------------------------------------------------------------
 at::Tensor cast_to(const at::Tensor& t, ScalarType dtype);  // also moves a CPU scalar to the device
-at::Tensor or_fill(const std::optional<at::Tensor>& t, int64_t n, double value, ScalarType dtype);  // t, or n values
+at::Tensor or_fill(const optional<at::Tensor>& t, int64_t n, double value, ScalarType dtype);  // t, or n values
 Spec broadcast3(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, ScalarType dtype);
 
 // ---- checks with PyTorch's texts ------------------------------------------------------------------------------------
 void check_not_empty(const at::Tensor& t, const char* op);
 void check_dot(const at::Tensor& a, const at::Tensor& b);
 void check_index_select(const at::Tensor& self, int64_t dim, const at::Tensor& index);
-DimVector layer_norm_rows(const at::Tensor& input, IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight,
-                          const std::optional<at::Tensor>& bias);
+DimVector layer_norm_rows(const at::Tensor& input, IntArrayRef normalized_shape, const optional<at::Tensor>& weight,
+                          const optional<at::Tensor>& bias);
 
 // ---- joining and padding --------------------------------------------------------------------------------------------
 std::vector<at::Tensor> nonempty(const at::ITensorListRef& tensors);  // cat ignores 1-D empty tensors
@@ -77,6 +78,6 @@ struct Philox {
   int64_t seed, offset;
 };
 // Takes (seed, offset) for `t.numel()` numbers from the generator and advances it, as torch's CUDA generator does.
-Philox philox(const std::optional<at::Generator>& generator, const at::Tensor& t);
+Philox philox(const optional<at::Generator>& generator, const at::Tensor& t);
 
 }  // namespace torch_npu::ops

@@ -67,7 +67,7 @@ void print(std::ostream& out, const c10::IValue& v) {
       out << "None";
     } else {
       out << launch::dtype_name(t.scalar_type()) << t.sizes();
-      if (!t.is_privateuseone()) out << " on " << t.device();
+      if (!is_npu(t)) out << " on " << t.device();
     }
   } else if (v.isList()) {
     out << '[';
@@ -141,7 +141,7 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   // Errors of earlier launches are raised here, under the names of the operators that caused them.
   uint64_t bytes = 0;
   for_each_tensor(arguments, [&](const at::Tensor& t) {
-    if (!t.is_privateuseone()) return;
+    if (!is_npu(t)) return;
     bytes += t.nbytes();
     launch::drain(t.device().index());
   });

@@ -11,7 +11,7 @@ namespace torch_npu::ops {
 
 bool foreach_fused(std::initializer_list<at::TensorList> lists, at::ArrayRef<at::Scalar> scalars) {
   const at::TensorList first = *lists.begin();
-  if (first.empty() || !first[0].is_privateuseone()) return false;
+  if (first.empty() || !is_npu(first[0])) return false;
   for (const at::TensorList list : lists) {
     if (list.size() != first.size()) return false;
   }
@@ -44,7 +44,7 @@ at::Tensor scalar_tensor_for(at::ArrayRef<at::Scalar> scalars, at::TensorList li
   return host.to(like[0].options());
 }
 
-bool norm_is_fused(at::TensorList self, const at::Scalar& ord, std::optional<at::ScalarType> dtype) {
+bool norm_is_fused(at::TensorList self, const at::Scalar& ord, optional<at::ScalarType> dtype) {
   if (dtype.has_value() || ord.isComplex()) return false;
   const double p = ord.toDouble();
   if (p != 1 && p != 2 && p != HUGE_VAL) return false;

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "compat/compat.h"
 #include "ops/common.h"
 
 namespace torch_npu::ops {
@@ -28,7 +29,7 @@ inline at::Tensor scalar_tensor_for(const at::Tensor& scalars, at::TensorList li
 
 inline bool floating(at::TensorList list) { return list[0].is_floating_point(); }
 inline bool single_precision(at::TensorList list) { return list[0].scalar_type() == at::kFloat; }
-bool norm_is_fused(at::TensorList self, const at::Scalar& ord, std::optional<at::ScalarType> dtype);
+bool norm_is_fused(at::TensorList self, const at::Scalar& ord, optional<at::ScalarType> dtype);
 
 std::vector<at::Tensor> like_each(at::TensorList list);
 std::vector<at::Tensor> scalar_like_each(at::TensorList list);

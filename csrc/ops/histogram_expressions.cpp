@@ -58,7 +58,7 @@ std::vector<at::Tensor> equal_bin_edges(const at::Tensor& self, at::IntArrayRef 
   return edges;
 }
 
-at::Tensor counts_between(const at::Tensor& self, at::TensorList edges, const std::optional<at::Tensor>& weight, bool density) {
+at::Tensor counts_between(const at::Tensor& self, at::TensorList edges, const optional<at::Tensor>& weight, bool density) {
   check_points(self);
   const int64_t n = self.size(-1);
   TORCH_CHECK(static_cast<int64_t>(edges.size()) == n, "torch.histogramdd: expected ", n,

@@ -9,6 +9,7 @@
 #include <ATen/ops/view_as_real.h>
 #include <torch/library.h>
 
+#include "compat/indexing.h"
 #include "launch/launch.h"
 #include "ops/aclnn_table.h"
 #include "ops/common.h"
@@ -21,7 +22,7 @@ namespace torch_npu::ops {
 namespace {
 
 using launch::Launch;
-using Indices = c10::List<std::optional<at::Tensor>>;
+using Indices = c10::List<optional<at::Tensor>>;
 
 // self, and one index tensor (or an undefined one) per indexed dimension, such that the indexed dimensions are adjacent.
 struct Prepared {
@@ -43,7 +44,7 @@ Prepared prepare(const at::Tensor& self, const Indices& original) {
   at::native::checkIndexTensorTypes(original, /*allow_int=*/true);
   TORCH_CHECK_INDEX(original.size() <= static_cast<size_t>(self.dim()), "too many indices for tensor of dimension ",
                     self.dim(), " (got ", original.size(), ")");
-  auto indices = at::native::expandTensors(self, original, /*ensure_same_device=*/true);
+  auto indices = torch_compat::expand_indices(self, original);
   TORCH_CHECK_INDEX(indices.size() <= static_cast<size_t>(self.dim()), "too many indices for tensor of dimension ",
                     self.dim(), " (got ", indices.size(), ")");
   try {
@@ -127,7 +128,7 @@ at::Tensor& index_put_impl(at::Tensor& self, const Indices& indices, const at::T
                     self.scalar_type(), " for the destination and ", values.scalar_type(), " for the source.");
   warn_if_expanded(self, "index_put_", "indices");
   at::assert_no_overlap(self, values);
-  for (const std::optional<at::Tensor>& index : indices) {
+  for (const optional<at::Tensor>& index : indices) {
     if (index.has_value() && index->defined()) at::assert_no_overlap(self, *index);
   }
   if (by_pairs(aclnn::aclnnIndexPutImpl, self)) {
@@ -144,7 +145,7 @@ at::Tensor& index_put_impl(at::Tensor& self, const Indices& indices, const at::T
   TORCH_CHECK(at::is_expandable_to(values.sizes(), sizes), "shape mismatch: value tensor of shape ", values.sizes(),
               " cannot be broadcast to indexing result of shape ", IntArrayRef(sizes));
   if (c10::multiply_integers(sizes) == 0) return self;
-  const at::Tensor source = values.is_privateuseone() ? values : values.to(self.device());
+  const at::Tensor source = is_npu(values) ? values : values.to(self.device());
   Launch l(aclnn::aclnnIndexPutImpl, "aten::_index_put_impl_");
   l.tensor(p.self);
   l.tensors(at::TensorList(aclnn_indices(p)));
@@ -182,7 +183,7 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
 at::Tensor masked_select_npu(const at::Tensor& self, const at::Tensor& mask) {
   const DeviceScope scope(self, mask);
   TORCH_CHECK(mask.scalar_type() == at::kBool, "masked_select: expected BoolTensor for mask");
-  const at::Tensor on_device = mask.is_privateuseone() ? mask : mask.to(self.device());
+  const at::Tensor on_device = is_npu(mask) ? mask : mask.to(self.device());
   if (by_pairs(aclnn::aclnnMaskedSelect, self)) {
     const at::Tensor both = at::view_as_real(self.resolve_conj()), mask_of_both = on_device.unsqueeze(-1);
     const auto [pairs, mask_of_pair] = at::expand_outplace(both, mask_of_both);
@@ -246,10 +247,10 @@ void check_unique_dim(const at::Tensor& self, int64_t dim) {
   }
 }
 
-Unique unique_consecutive_npu(const at::Tensor& self, bool return_inverse, bool return_counts, std::optional<int64_t> dim) {
+Unique unique_consecutive_npu(const at::Tensor& self, bool return_inverse, bool return_counts, optional<int64_t> dim) {
   const DeviceScope scope(self);
   if (!documented(aclnn::aclnnUniqueConsecutive, 0, self)) {
-    return fallback<Unique(const at::Tensor&, bool, bool, std::optional<int64_t>)>("aten::unique_consecutive", "", self,
+    return fallback<Unique(const at::Tensor&, bool, bool, optional<int64_t>)>("aten::unique_consecutive", "", self,
                                                                                    return_inverse, return_counts, dim);
   }
   if (dim.has_value()) {

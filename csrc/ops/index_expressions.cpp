@@ -8,7 +8,7 @@
 
 namespace torch_npu::ops {
 
-int64_t scatter_mode(std::string_view reduce) {
+int64_t scatter_mode(string_view reduce) {
   TORCH_CHECK(reduce == "add" || reduce == "multiply", "reduce argument must be either add or multiply.");
   return reduce == "add" ? 1 : 2;
 }
@@ -76,8 +76,8 @@ at::Tensor first_nonzero(const at::Tensor& self, int64_t size, int64_t fill_valu
   return out;
 }
 
-at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offset, std::optional<at::ScalarType> dtype,
-                            std::optional<at::Layout> layout, std::optional<at::Device> device) {
+at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offset, optional<at::ScalarType> dtype,
+                            optional<at::Layout> layout, optional<at::Device> device) {
   TORCH_CHECK(rows >= 0, "row must be non-negative, got", rows);
   TORCH_CHECK(columns >= 0, "col must be non-negative, got", columns);
   TORCH_CHECK(c10::layout_or_default(layout) == at::kStrided, "only support layout=torch.strided, got", *layout);

@@ -5,14 +5,14 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/scalar_tensor.h>
 
-#include <optional>
-#include <string_view>
 #include <tuple>
+
+#include "compat/compat.h"
 
 namespace torch_npu::ops {
 
 // scatter's older spelling: 1 add, 2 multiply.
-int64_t scatter_mode(std::string_view reduce);
+int64_t scatter_mode(string_view reduce);
 // index_reduce's index, one per row of `source` along dim, as scatter_reduce takes it: one per element.
 at::Tensor index_per_element(const at::Tensor& index, int64_t dim, const at::Tensor& source);
 // gather takes an empty index of any dtype.
@@ -31,7 +31,7 @@ at::Tensor& masked_fill_by_where(at::Tensor& self, const at::Tensor& mask, const
 // The first `size` positions of elements that are not zero; rows of `fill_value` follow.
 at::Tensor first_nonzero(const at::Tensor& self, int64_t size, int64_t fill_value);
 // Row-major positions at and below (above) a diagonal, [2, n].
-at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offset, std::optional<at::ScalarType> dtype,
-                            std::optional<at::Layout> layout, std::optional<at::Device> device);
+at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offset, optional<at::ScalarType> dtype,
+                            optional<at::Layout> layout, optional<at::Device> device);
 
 }  // namespace torch_npu::ops

@@ -311,9 +311,9 @@ Tensor matrix_exp(const Tensor& A) {
   return result.view(A.sizes());
 }
 
-int64_t qr_mode(std::string_view mode) { return mode == "complete" ? 1 : mode == "r" ? 2 : 0; }
+int64_t qr_mode(string_view mode) { return mode == "complete" ? 1 : mode == "r" ? 2 : 0; }
 
-void check_svd_driver(std::optional<std::string_view> driver) {
+void check_svd_driver(optional<string_view> driver) {
   TORCH_CHECK(!driver.has_value(), "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.");
 }
 

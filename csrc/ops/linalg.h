@@ -4,9 +4,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_linalg_check_errors.h>
 
-#include <optional>
-#include <string_view>
 #include <tuple>
+
+#include "compat/compat.h"
 
 namespace torch_npu::ops {
 
@@ -31,10 +31,10 @@ at::Tensor cholesky_inverse(const at::Tensor& L, bool upper);
 std::tuple<at::Tensor, at::Tensor> geqrf(const at::Tensor& A);
 at::Tensor householder_product(const at::Tensor& A, const at::Tensor& tau);
 at::Tensor ormqr(const at::Tensor& A, const at::Tensor& tau, const at::Tensor& C, bool left, bool transpose);
-int64_t qr_mode(std::string_view mode);  // 0 reduced, 1 complete, 2 r
+int64_t qr_mode(string_view mode);  // 0 reduced, 1 complete, 2 r
 
 // ---- others ---------------------------------------------------------------------------------------------------------
-void check_svd_driver(std::optional<std::string_view> driver);
+void check_svd_driver(optional<string_view> driver);
 at::Tensor matrix_exp(const at::Tensor& A);
 at::Tensor linear_combination(const at::Tensor& input, const at::Tensor& coefficients);
 

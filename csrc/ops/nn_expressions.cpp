@@ -182,7 +182,7 @@ at::Tensor or_ones(const OptionalTensor& weight, IntArrayRef shape, const at::Te
   return given(weight) ? *weight : at::ones(shape, like.options());
 }
 
-double epsilon_of(std::optional<double> eps, ScalarType dtype) {
+double epsilon_of(optional<double> eps, ScalarType dtype) {
   if (eps.has_value()) return *eps;
   switch (dtype) {
     case at::kDouble: case at::kComplexDouble: return std::numeric_limits<double>::epsilon();
@@ -375,7 +375,7 @@ at::Tensor pdist_backward(const at::Tensor& grad, const at::Tensor& self, double
 namespace {
 
 // [out, in]: the normalised Lanczos-3 weights of each output position, widened by the scale when it shrinks.
-at::Tensor lanczos_weights(int64_t in, int64_t out, bool align_corners, std::optional<double> factor, const at::TensorOptions& options) {
+at::Tensor lanczos_weights(int64_t in, int64_t out, bool align_corners, optional<double> factor, const at::TensorOptions& options) {
   const double scale = align_corners ? (out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0.0)
                        : factor.has_value() && *factor > 0 ? 1.0 / *factor
                                                             : static_cast<double>(in) / static_cast<double>(out);
@@ -391,15 +391,15 @@ at::Tensor lanczos_weights(int64_t in, int64_t out, bool align_corners, std::opt
 }
 
 std::pair<at::Tensor, at::Tensor> lanczos_pair(const at::Tensor& t, IntArrayRef in, IntArrayRef out, bool align_corners,
-                                               std::optional<double> scale_h, std::optional<double> scale_w) {
+                                               optional<double> scale_h, optional<double> scale_w) {
   const auto options = t.options().dtype(at::kFloat);
   return {lanczos_weights(in[0], out[0], align_corners, scale_h, options), lanczos_weights(in[1], out[1], align_corners, scale_w, options)};
 }
 
 }  // namespace
 
-at::Tensor lanczos(const at::Tensor& self, IntArrayRef output_size, bool align_corners, std::optional<double> scale_h,
-                   std::optional<double> scale_w) {
+at::Tensor lanczos(const at::Tensor& self, IntArrayRef output_size, bool align_corners, optional<double> scale_h,
+                   optional<double> scale_w) {
   TORCH_CHECK(output_size.size() == 2, "It is expected output_size equals to 2, but got size ", output_size.size());
   TORCH_CHECK(self.dim() == 4 && self.numel() > 0, "Non-empty 4D data tensor expected but got a tensor with sizes ", self.sizes());
   const auto [rows, columns] = lanczos_pair(self, self.sizes().slice(2), output_size, align_corners, scale_h, scale_w);
@@ -409,7 +409,7 @@ at::Tensor lanczos(const at::Tensor& self, IntArrayRef output_size, bool align_c
 }
 
 at::Tensor lanczos_backward(const at::Tensor& grad, IntArrayRef output_size, IntArrayRef input_size, bool align_corners,
-                            std::optional<double> scale_h, std::optional<double> scale_w) {
+                            optional<double> scale_h, optional<double> scale_w) {
   TORCH_CHECK(output_size.size() == 2 && input_size.size() == 4, "It is expected output_size of length 2 and input_size of length 4");
   const auto [rows, columns] = lanczos_pair(grad, input_size.slice(2), output_size, align_corners, scale_h, scale_w);
   return at::matmul(at::matmul(rows.t(), grad.to(at::kFloat)), columns).to(grad.scalar_type());

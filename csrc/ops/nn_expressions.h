@@ -5,13 +5,14 @@
 #include <array>
 #include <tuple>
 
+#include "compat/compat.h"
 #include "ops/rules.h"
 
 namespace torch_npu::ops {
 
 using TwoTensors = std::tuple<at::Tensor, at::Tensor>;
 using ThreeTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-using OptionalTensor = std::optional<at::Tensor>;
+using OptionalTensor = optional<at::Tensor>;
 
 inline bool given(const OptionalTensor& t) { return t.has_value() && t->defined(); }
 
@@ -45,7 +46,7 @@ ScalarType statistics_type(const at::Tensor& input, const P&... parameters) {
 inline int64_t channels_of(const at::Tensor& input) { return input.dim() > 1 ? input.size(1) : input.numel(); }
 inline ScalarType dtype_or(const OptionalTensor& t, ScalarType otherwise) { return given(t) ? t->scalar_type() : otherwise; }
 at::Tensor or_ones(const OptionalTensor& weight, IntArrayRef shape, const at::Tensor& like);
-double epsilon_of(std::optional<double> eps, ScalarType dtype);
+double epsilon_of(optional<double> eps, ScalarType dtype);
 DimVector rows_of(const at::Tensor& input, IntArrayRef normalized_shape);  // the normalised dimensions are 1
 TwoTensors rms_norm_backward(const at::Tensor& grad, const at::Tensor& input, IntArrayRef normalized_shape, const at::Tensor& rstd,
                              const OptionalTensor& weight, std::array<bool, 2> mask);
@@ -74,10 +75,10 @@ at::Tensor multilabel_margin_backward(const at::Tensor& grad, const at::Tensor& 
 at::Tensor pdist_backward(const at::Tensor& grad, const at::Tensor& self, double p, const at::Tensor& distances);
 
 // ---- resampling -----------------------------------------------------------------------------------------------------
-at::Tensor lanczos(const at::Tensor& self, IntArrayRef output_size, bool align_corners, std::optional<double> scale_h,
-                   std::optional<double> scale_w);
+at::Tensor lanczos(const at::Tensor& self, IntArrayRef output_size, bool align_corners, optional<double> scale_h,
+                   optional<double> scale_w);
 at::Tensor lanczos_backward(const at::Tensor& grad, IntArrayRef output_size, IntArrayRef input_size, bool align_corners,
-                            std::optional<double> scale_h, std::optional<double> scale_w);
+                            optional<double> scale_h, optional<double> scale_w);
 
 // ---- embedding bags -------------------------------------------------------------------------------------------------
 void check_index_type(const at::Tensor& indices, const char* op);

@@ -58,7 +58,7 @@ bool same_documented_dtype(std::initializer_list<at::TensorList> lists, const la
   if (!launch::dtype_documented(f, 0, dtype)) return false;
   for (const at::TensorList list : lists) {
     for (const at::Tensor& t : list) {
-      if (t.scalar_type() != dtype || !t.is_privateuseone()) return false;
+      if (t.scalar_type() != dtype || !is_npu(t)) return false;
     }
   }
   return true;

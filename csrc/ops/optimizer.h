@@ -3,11 +3,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <optional>
+#include "compat/compat.h"
+
 
 namespace torch_npu::ops {
 
-using OptionalTensor = std::optional<at::Tensor>;
+using OptionalTensor = optional<at::Tensor>;
 
 struct AdamLists {
   at::TensorList params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps;

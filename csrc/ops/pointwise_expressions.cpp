@@ -35,7 +35,7 @@ at::Tensor part(const at::Tensor& x, int64_t dim, int64_t from, int64_t n) { ret
 
 bool widens(const at::Tensor& t, ScalarType wide) {
   const ScalarType from = t.scalar_type();
-  if (!t.is_privateuseone() && !c10::isIntegralType(from, true)) return wide == at::kFloat && !t.is_complex();  // a number
+  if (!is_npu(t) && !c10::isIntegralType(from, true)) return wide == at::kFloat && !t.is_complex();  // a number
   if (c10::isIntegralType(from, true)) return c10::elementSize(from) <= c10::elementSize(wide) || wide == at::kFloat;
   return is_narrow_float(from) && wide == at::kFloat;
 }
@@ -176,7 +176,7 @@ at::Tensor less_number(const at::Tensor& self, const at::Tensor& other, ScalarTy
   return number_of(a, b, at::minimum(a, b));
 }
 
-at::Tensor variance(const at::Tensor& self, at::OptionalIntArrayRef dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+at::Tensor variance(const at::Tensor& self, at::OptionalIntArrayRef dim, const optional<at::Scalar>& correction, bool keepdim) {
   const DimVector dims = dims_or_all(dim, self);
   int64_t n = 1;
   if (self.dim() != 0) {
@@ -256,7 +256,7 @@ at::Tensor xor_of_bits(const at::Tensor& self, IntArrayRef dims, bool keepdim) {
   return x.reshape(spec.sizes);
 }
 
-at::Tensor masked_softmax(const at::Tensor& self, const at::Tensor& mask, std::optional<int64_t> dim, std::optional<int64_t> mask_type) {
+at::Tensor masked_softmax(const at::Tensor& self, const at::Tensor& mask, optional<int64_t> dim, optional<int64_t> mask_type) {
   TORCH_CHECK(mask.scalar_type() == at::kBool, "Mask should be a boolean tensor");
   at::Tensor left_out = mask;
   if (self.dim() == 4 && mask.dim() == 2 && mask_type.has_value()) {
@@ -267,7 +267,7 @@ at::Tensor masked_softmax(const at::Tensor& self, const at::Tensor& mask, std::o
   return at::_softmax(self.masked_fill(left_out, -std::numeric_limits<double>::infinity()), dim.value_or(self.dim() - 1), false);
 }
 
-at::Tensor masked_softmax_backward(const at::Tensor& grad, const at::Tensor& output, const at::Tensor& mask, std::optional<int64_t> dim) {
+at::Tensor masked_softmax_backward(const at::Tensor& grad, const at::Tensor& output, const at::Tensor& mask, optional<int64_t> dim) {
   TORCH_CHECK(mask.scalar_type() == at::kBool, "Mask should be a boolean tensor");
   const at::Tensor left_out = mask.expand(grad.sizes());
   return at::_softmax_backward_data(grad.masked_fill(left_out, 0), output.masked_fill(left_out, 0), dim.value_or(output.dim() - 1),

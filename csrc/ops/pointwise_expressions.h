@@ -4,9 +4,9 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 
-#include <optional>
 #include <tuple>
 
+#include "compat/compat.h"
 #include "ops/rules.h"
 
 namespace torch_npu::ops {
@@ -40,11 +40,11 @@ at::Tensor xlogy_of(const at::Tensor& self, const at::Tensor& other);
 at::Tensor lerp_of(const at::Tensor& self, const at::Tensor& end, const at::Tensor& weight);
 
 // ---- along dimensions -------------------------------------------------------------------------------------------------
-inline bool is_fraction(const std::optional<at::Scalar>& correction) {
+inline bool is_fraction(const optional<at::Scalar>& correction) {
   return correction.has_value() && correction->toDouble() != static_cast<double>(correction->toLong());
 }
 // For corrections and dtypes that CANN's functions do not take.
-at::Tensor variance(const at::Tensor& self, at::OptionalIntArrayRef dim, const std::optional<at::Scalar>& correction, bool keepdim);
+at::Tensor variance(const at::Tensor& self, at::OptionalIntArrayRef dim, const optional<at::Scalar>& correction, bool keepdim);
 at::Tensor vector_norm(const at::Tensor& self, const at::Scalar& ord, IntArrayRef dims, bool keepdim, ScalarType dtype);
 at::Tensor logcumsumexp_of(const at::Tensor& self, int64_t dim);
 std::tuple<at::Tensor, at::Tensor> mode_of(const at::Tensor& self, int64_t dim, bool keepdim);
@@ -52,8 +52,8 @@ std::tuple<at::Tensor, at::Tensor> mode_of(const at::Tensor& self, int64_t dim, 
 at::Tensor xor_of_bits(const at::Tensor& self, IntArrayRef dims, bool keepdim);
 
 // ---- softmax under a mask: true leaves an element out -------------------------------------------------------------------
-at::Tensor masked_softmax(const at::Tensor& self, const at::Tensor& mask, std::optional<int64_t> dim, std::optional<int64_t> mask_type);
-at::Tensor masked_softmax_backward(const at::Tensor& grad, const at::Tensor& output, const at::Tensor& mask, std::optional<int64_t> dim);
+at::Tensor masked_softmax(const at::Tensor& self, const at::Tensor& mask, optional<int64_t> dim, optional<int64_t> mask_type);
+at::Tensor masked_softmax_backward(const at::Tensor& grad, const at::Tensor& output, const at::Tensor& mask, optional<int64_t> dim);
 
 // ---- derivatives of glu -------------------------------------------------------------------------------------------------
 at::Tensor glu_tangent(const at::Tensor& glu, const at::Tensor& x, const at::Tensor& dx, int64_t dim);

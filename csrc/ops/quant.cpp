@@ -87,7 +87,7 @@ Tensor weight_int8pack_mm(const Tensor& self, const Tensor& weight, const Tensor
 }
 
 Tensor scaled_mm(const Tensor& a, const Tensor& b, const Tensor& scale_a, const Tensor& scale_b, const OptionalTensor& bias,
-                 const OptionalTensor& scale_result, std::optional<at::ScalarType> out_dtype) {
+                 const OptionalTensor& scale_result, optional<at::ScalarType> out_dtype) {
   TORCH_CHECK(a.dim() == 2, "mat1 must be a matrix");
   TORCH_CHECK(b.dim() == 2, "mat2 must be a matrix");
   TORCH_CHECK(a.size(1) == b.size(0), "mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1), " and ", b.size(0), "x",
@@ -124,9 +124,9 @@ const Tensor& plain_scale(at::TensorList scales, at::IntArrayRef recipe, const c
 }
 
 bool grouped_mm_is_fused(const Tensor& a, const Tensor& b, const OptionalTensor& offs, const OptionalTensor& bias,
-                         std::optional<at::ScalarType> out_dtype) {
+                         optional<at::ScalarType> out_dtype) {
   const at::ScalarType dtype = a.scalar_type();
-  return a.dim() == 2 && b.dim() == 3 && a.size(1) == b.size(1) && offs.has_value() && offs->defined() && offs->is_privateuseone() &&
+  return a.dim() == 2 && b.dim() == 3 && a.size(1) == b.size(1) && offs.has_value() && offs->defined() && is_npu(*offs) &&
          offs->dim() == 1 && offs->scalar_type() == at::kInt && offs->size(0) == b.size(0) && !(bias.has_value() && bias->defined()) &&
          (dtype == at::kBFloat16 || dtype == at::kHalf || dtype == at::kFloat) && b.scalar_type() == dtype &&
          out_dtype.value_or(dtype) == dtype && a.numel() != 0 && b.numel() != 0;
@@ -151,7 +151,7 @@ Tensor grouped_mm(const Tensor& a, const Tensor& b, const Tensor& offs, const Te
 }
 
 Tensor scaled_grouped_mm(const Tensor& a, const Tensor& b, const Tensor& scale_a, const Tensor& scale_b, const OptionalTensor& offs,
-                         const OptionalTensor& bias, std::optional<at::ScalarType> out_dtype) {
+                         const OptionalTensor& bias, optional<at::ScalarType> out_dtype) {
   TORCH_CHECK(!(bias.has_value() && bias->defined()), "Bias not supported yet");
   TORCH_CHECK(is_float8(a.scalar_type()) && is_float8(b.scalar_type()), "Expected both matrices to be of a float8 type, got ",
               a.scalar_type(), " and ", b.scalar_type());

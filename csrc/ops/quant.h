@@ -4,17 +4,16 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_fake_quantize_learnable_per_channel_affine_native.h>
 #include <ATen/ops/_fake_quantize_learnable_per_tensor_affine_native.h>
-#include <ATen/ops/_grouped_mm_compositeexplicitautograd_dispatch.h>
 #include <ATen/ops/full.h>
 
-#include <optional>
 #include <tuple>
 
+#include "compat/compat.h"
 #include "ops/common.h"
 
 namespace torch_npu::ops {
 
-using OptionalTensor = std::optional<at::Tensor>;
+using OptionalTensor = optional<at::Tensor>;
 
 // ---- fake quantisation ----------------------------------------------------------------------------------------------
 void check_fake_quantize(int64_t zero_point, int64_t quant_min, int64_t quant_max);
@@ -29,14 +28,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> learnable_backward(const at::Tens
 // ---- products -------------------------------------------------------------------------------------------------------
 at::Tensor weight_int8pack_mm(const at::Tensor& self, const at::Tensor& weight, const at::Tensor& scales);
 at::Tensor scaled_mm(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale_a, const at::Tensor& scale_b,
-                     const OptionalTensor& bias, const OptionalTensor& scale_result, std::optional<at::ScalarType> out_dtype);
+                     const OptionalTensor& bias, const OptionalTensor& scale_result, optional<at::ScalarType> out_dtype);
 // The scales of the `_v2` spellings, where the recipe is one number per tensor (0) or per row (1).
 const at::Tensor& plain_scale(at::TensorList scales, at::IntArrayRef recipe, const char* op);
 bool grouped_mm_is_fused(const at::Tensor& a, const at::Tensor& b, const OptionalTensor& offs, const OptionalTensor& bias,
-                         std::optional<at::ScalarType> out_dtype);
+                         optional<at::ScalarType> out_dtype);
 at::Tensor grouped_mm(const at::Tensor& a, const at::Tensor& b, const at::Tensor& offs, const at::Tensor& scale_a,
                       const at::Tensor& scale_b, at::ScalarType out_dtype);
 at::Tensor scaled_grouped_mm(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale_a, const at::Tensor& scale_b,
-                             const OptionalTensor& offs, const OptionalTensor& bias, std::optional<at::ScalarType> out_dtype);
+                             const OptionalTensor& offs, const OptionalTensor& bias, optional<at::ScalarType> out_dtype);
 
 }  // namespace torch_npu::ops

@@ -51,15 +51,15 @@ constexpr int kTerms = 64;  // the chance of a greater number is below what doub
 
 }  // namespace
 
-void check_random_range(const at::Tensor& self, int64_t from, std::optional<int64_t> to) {
+void check_random_range(const at::Tensor& self, int64_t from, optional<int64_t> to) {
   TORCH_CHECK_NOT_IMPLEMENTED(!self.is_complex(), "\"random_kernel_npu\" not implemented for '", self.scalar_type(), "'");
   at::Tensor t = self;
-  at::native::templates::random_from_to_impl<NoKernel, NPUGeneratorImpl>(t, from, to, std::nullopt);
+  at::native::templates::random_from_to_impl<NoKernel, NPUGeneratorImpl>(t, from, to, nullopt);
 }
 
 void check_uniform(const at::Tensor& self, double from, double to) {
   at::Tensor t = self;
-  at::native::templates::uniform_impl_<NoKernel, NPUGeneratorImpl>(t, from, to, std::nullopt);
+  at::native::templates::uniform_impl_<NoKernel, NPUGeneratorImpl>(t, from, to, nullopt);
 }
 
 void check_exponential(const at::Tensor& self, double lambda) {
@@ -71,7 +71,7 @@ void check_exponential(const at::Tensor& self, double lambda) {
 
 void check_cauchy(const at::Tensor& self, double sigma) {
   at::Tensor t = self;
-  at::native::templates::cauchy_impl_<NoKernel, NPUGeneratorImpl>(t, 0, sigma, std::nullopt);
+  at::native::templates::cauchy_impl_<NoKernel, NPUGeneratorImpl>(t, 0, sigma, nullopt);
 }
 
 void check_log_normal(const at::Tensor& self, double std) {

@@ -4,14 +4,15 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
-#include <optional>
+#include "compat/compat.h"
+
 
 namespace torch_npu::ops {
 
-using OptionalGenerator = std::optional<at::Generator>;
+using OptionalGenerator = optional<at::Generator>;
 
 // ---- checks with PyTorch's texts --------------------------------------------------------------------------------------
-void check_random_range(const at::Tensor& self, int64_t from, std::optional<int64_t> to);
+void check_random_range(const at::Tensor& self, int64_t from, optional<int64_t> to);
 void check_uniform(const at::Tensor& self, double from, double to);
 void check_exponential(const at::Tensor& self, double lambda);
 void check_cauchy(const at::Tensor& self, double sigma);

@@ -110,7 +110,7 @@ ScalarType accumulate_type(ScalarType t) {
   return t == at::kHalf || t == at::kBFloat16 ? at::kFloat : t;
 }
 
-ScalarType sum_type(const at::Tensor& t, std::optional<ScalarType> dtype) {
+ScalarType sum_type(const at::Tensor& t, optional<ScalarType> dtype) {
   if (dtype.has_value()) return *dtype;
   return at::isIntegralType(t.scalar_type(), true) ? at::kLong : t.scalar_type();
 }
@@ -122,7 +122,7 @@ at::Tensor allocate(const Spec& spec) {
 
 Given::Given(const at::Tensor& out, const Spec& spec) : out_(out) {
   if (!spec.present || !out.defined()) return;
-  TORCH_CHECK(out.is_privateuseone(), "Expected out tensor to be on npu, but it is on ", out.device());
+  TORCH_CHECK(is_npu(out), "Expected out tensor to be on npu, but it is on ", out.device());
   TORCH_CHECK(c10::canCast(spec.dtype, out.scalar_type()), "result type ", spec.dtype,
               " can't be cast to the desired output type ", out.scalar_type());
   at::assert_no_internal_overlap(out);
@@ -135,7 +135,7 @@ void Given::finish() const {
 }
 
 GivenInPlace::GivenInPlace(const at::Tensor& self, const Spec& spec) : self_(self) {
-  TORCH_CHECK(self.is_privateuseone(), "Expected self to be on npu, but it is on ", self.device());
+  TORCH_CHECK(is_npu(self), "Expected self to be on npu, but it is on ", self.device());
   TORCH_CHECK(!self.is_complex() || c10::isComplexType(spec.dtype) || spec.dtype == at::kBool,
               "In-place operators with a real result are not supported for complex tensors.");
   at::assert_no_internal_overlap(self);

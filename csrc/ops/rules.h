@@ -4,7 +4,8 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/DimVector.h>
 
-#include <optional>
+#include "compat/compat.h"
+
 
 namespace torch_npu::ops {
 
@@ -44,7 +45,7 @@ DimVector conv_sizes(const at::Tensor& input, const at::Tensor& weight, IntArray
 
 // float for reduced types and integers: the type statistics are kept in.
 ScalarType accumulate_type(ScalarType t);
-ScalarType sum_type(const at::Tensor& t, std::optional<ScalarType> dtype);  // integers sum in int64
+ScalarType sum_type(const at::Tensor& t, optional<ScalarType> dtype);  // integers sum in int64
 
 at::Tensor allocate(const Spec& spec);
 

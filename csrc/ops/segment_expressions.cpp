@@ -19,7 +19,7 @@ namespace {
 
 enum class Reduction { Sum, Mean, Max, Min, Prod };
 
-Reduction reduction_of(std::string_view name) {
+Reduction reduction_of(string_view name) {
   if (name == "sum") return Reduction::Sum;
   if (name == "mean") return Reduction::Mean;
   if (name == "max" || name == "amax") return Reduction::Max;
@@ -28,7 +28,7 @@ Reduction reduction_of(std::string_view name) {
   return Reduction::Prod;
 }
 
-std::string_view scatter_name(Reduction r) {
+string_view scatter_name(Reduction r) {
   return r == Reduction::Max ? "amax" : r == Reduction::Min ? "amin" : r == Reduction::Prod ? "prod" : "sum";
 }
 
@@ -58,7 +58,7 @@ struct Segments {
   }
 
   // Reduces `values` per segment, starting from `start`.
-  at::Tensor reduce(const at::Tensor& values, int64_t axis, const at::Scalar& start, std::string_view how) const {
+  at::Tensor reduce(const at::Tensor& values, int64_t axis, const at::Scalar& start, string_view how) const {
     c10::DimVector sizes(values.sizes());
     sizes[axis] = count + 1;
     return at::full(sizes, start, values.options()).scatter_reduce(axis, of_element, values, how, true).narrow(axis, 0, count);
@@ -74,7 +74,7 @@ struct Segments {
   }
 };
 
-at::Scalar start_of(Reduction r, const std::optional<at::Scalar>& initial) {
+at::Scalar start_of(Reduction r, const optional<at::Scalar>& initial) {
   if (initial.has_value()) return *initial;
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   return r == Reduction::Max ? -kInfinity : r == Reduction::Min ? kInfinity : r == Reduction::Prod ? 1.0 : 0.0;
@@ -96,9 +96,9 @@ at::Tensor offsets_of(const at::Tensor& data, const OptionalTensor& lengths, con
 
 }  // namespace
 
-at::Tensor reduce_segments(const at::Tensor& data, std::string_view reduce, const OptionalTensor& lengths,
+at::Tensor reduce_segments(const at::Tensor& data, string_view reduce, const OptionalTensor& lengths,
                           const OptionalTensor& indices, const OptionalTensor& offsets, int64_t axis, bool unsafe,
-                          const std::optional<at::Scalar>& initial) {
+                          const optional<at::Scalar>& initial) {
   axis = at::maybe_wrap_dim(axis, data.dim());
   TORCH_CHECK(!indices.has_value(), "segment_reduce(): indices based reduction is not supported yet.");
   TORCH_CHECK_NOT_IMPLEMENTED(data.is_floating_point(), "\"_segment_reduce\" not implemented for '", data.scalar_type(), "'");
@@ -117,8 +117,8 @@ at::Tensor reduce_segments(const at::Tensor& data, std::string_view reduce, cons
 }
 
 at::Tensor reduce_segments_backward(const at::Tensor& grad, const at::Tensor& output, const at::Tensor& data,
-                                   std::string_view reduce, const OptionalTensor& lengths, const OptionalTensor& offsets,
-                                   int64_t axis, const std::optional<at::Scalar>& initial) {
+                                   string_view reduce, const OptionalTensor& lengths, const OptionalTensor& offsets,
+                                   int64_t axis, const optional<at::Scalar>& initial) {
   axis = at::maybe_wrap_dim(axis, data.dim());
   const Segments segments(data, offsets_of(data, lengths, offsets, axis), axis);
   const Reduction r = reduction_of(reduce);
@@ -158,7 +158,7 @@ at::Tensor jagged_to_padded(const at::Tensor& values, at::TensorList offsets, at
   return found.masked_fill(inside.logical_not().reshape(mask_sizes), padding);
 }
 
-at::Tensor padded_to_jagged(const at::Tensor& dense, at::TensorList offsets, std::optional<int64_t> total) {
+at::Tensor padded_to_jagged(const at::Tensor& dense, at::TensorList offsets, optional<int64_t> total) {
   TORCH_CHECK(offsets.size() == 1, "_padded_dense_to_jagged_forward(): only a single jagged dim is supported for now");
   const at::Tensor& bounds = offsets[0];
   TORCH_CHECK(bounds.dim() == 1, "_padded_dense_to_jagged_forward(): expected 1D offsets, but got offsets.dim() == ", bounds.dim());

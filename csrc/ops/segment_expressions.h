@@ -5,22 +5,22 @@
 
 #include <ATen/ops/arange.h>
 
-#include <optional>
-#include <string_view>
+#include "compat/compat.h"
+
 
 namespace torch_npu::ops {
 
-using OptionalTensor = std::optional<at::Tensor>;
+using OptionalTensor = optional<at::Tensor>;
 
-at::Tensor reduce_segments(const at::Tensor& data, std::string_view reduce, const OptionalTensor& lengths,
+at::Tensor reduce_segments(const at::Tensor& data, string_view reduce, const OptionalTensor& lengths,
                           const OptionalTensor& indices, const OptionalTensor& offsets, int64_t axis, bool unsafe,
-                          const std::optional<at::Scalar>& initial);
+                          const optional<at::Scalar>& initial);
 at::Tensor reduce_segments_backward(const at::Tensor& grad, const at::Tensor& output, const at::Tensor& data,
-                                   std::string_view reduce, const OptionalTensor& lengths, const OptionalTensor& offsets,
-                                   int64_t axis, const std::optional<at::Scalar>& initial);
+                                   string_view reduce, const OptionalTensor& lengths, const OptionalTensor& offsets,
+                                   int64_t axis, const optional<at::Scalar>& initial);
 
 at::Tensor jagged_to_padded(const at::Tensor& values, at::TensorList offsets, at::IntArrayRef max_lengths, double padding);
-at::Tensor padded_to_jagged(const at::Tensor& dense, at::TensorList offsets, std::optional<int64_t> total);
+at::Tensor padded_to_jagged(const at::Tensor& dense, at::TensorList offsets, optional<int64_t> total);
 
 // The rows that compressed row indices (of any batch) stand for.
 at::Tensor compressed_to_rows(const at::Tensor& compressed, int64_t nnz);

@@ -19,6 +19,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
+#include "compat/dispatch_keys.h"
 #include "ops/common.h"
 #include "ops/segment_expressions.h"
 
@@ -263,7 +264,7 @@ at::Tensor index_select_sparse(const at::Tensor& self, int64_t dim, const at::Te
 // ---- conversions ----------------------------------------------------------------------------------------------------
 
 template <c10::Layout kTo>
-at::Tensor to_compressed(const at::Tensor& self, std::optional<int64_t> dense_dim) {
+at::Tensor to_compressed(const at::Tensor& self, optional<int64_t> dense_dim) {
   if (self.layout() == kTo) return self.clone();
   return self.to_sparse().to_sparse(kTo, {}, dense_dim);
 }
@@ -298,7 +299,7 @@ at::Tensor sampled_addmm(const at::Tensor& self, const at::Tensor& mat1, const a
 }
 
 // The second result tells the gradient which entry amax and amin chose: its number, or nnz where the row has none.
-std::tuple<at::Tensor, at::Tensor> mm_reduce(const at::Tensor& self, const at::Tensor& other, std::string_view reduce) {
+std::tuple<at::Tensor, at::Tensor> mm_reduce(const at::Tensor& self, const at::Tensor& other, string_view reduce) {
   TORCH_CHECK(self.layout() == at::kSparseCsr, "torch.sparse.mm(): expects self to be SparseCsr on npu, but got ", self.layout());
   TORCH_CHECK(self.size(1) == other.size(0), "sparse matrix and dense matrix shapes cannot be multiplied (", self.size(0), "x",
               self.size(1), " and ", other.size(0), "x", other.size(1), ")");
@@ -315,7 +316,7 @@ std::tuple<at::Tensor, at::Tensor> mm_reduce(const at::Tensor& self, const at::T
 }
 
 std::tuple<at::Tensor, at::Tensor> mm_reduce_backward(const at::Tensor& self, const at::Tensor& grad, const at::Tensor& other,
-                                                      std::string_view reduce, const at::Tensor& chosen, std::array<bool, 2>) {
+                                                      string_view reduce, const at::Tensor& chosen, std::array<bool, 2>) {
   const Entries e = entries_of(self);
   const int64_t nnz = e.values.size(0);
   at::Tensor values, dense = at::zeros_like(other);

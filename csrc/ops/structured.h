@@ -10,6 +10,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "compat/compat.h"
 #include "ops/factory.h"
 #include "ops/rules.h"
 
@@ -24,9 +25,9 @@ void check_in_place(const at::Tensor& self, at::IntArrayRef sizes, const at::Ten
 class ResultDtypes {
  public:
   constexpr ResultDtypes() = default;
-  std::optional<at::ScalarType> of(at::ScalarType operands) const {
+  optional<at::ScalarType> of(at::ScalarType operands) const {
     const int8_t known = known_[static_cast<size_t>(operands)].load(std::memory_order_relaxed);
-    return known == 0 ? std::nullopt : std::optional(static_cast<at::ScalarType>(known - 1));
+    return known == 0 ? nullopt : optional<at::ScalarType>(static_cast<at::ScalarType>(known - 1));
   }
   void learn(at::ScalarType operands, at::ScalarType result) {
     known_[static_cast<size_t>(operands)].store(static_cast<int8_t>(static_cast<int8_t>(result) + 1), std::memory_order_relaxed);
@@ -70,7 +71,7 @@ class AlikeOperands {
 
   void visit(const at::Tensor& t) {
     const at::TensorImpl* impl = t.unsafeGetTensorImpl();
-    if (C10_LIKELY(t.is_privateuseone())) {
+    if (C10_LIKELY(is_npu(t))) {
       if (like_ == nullptr) like_ = impl;
       else if (impl->dtype() != like_->dtype() || impl->sizes() != like_->sizes()) alike_ = false;
       if (!impl->is_contiguous()) alike_ = false;
@@ -83,7 +84,7 @@ class AlikeOperands {
   void visit(const at::Scalar& number) {
     if (!number.isFloatingPoint() && !number.isIntegral(/*includeBool=*/false)) alike_ = false;
   }
-  void visit(const std::optional<at::Scalar>& number) {
+  void visit(const optional<at::Scalar>& number) {
     if (number.has_value()) visit(*number);
     else alike_ = false;
   }
@@ -108,14 +109,14 @@ inline at::ScalarType compute_type(const at::TensorIteratorBase& meta) { return 
 template <class Meta>
 class WithOutputs : public Meta {
  public:
-  void set_output_raw_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options) override {
+  void set_output_raw_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options TORCH_NPU_NAMES_PARAMETER) override {
     provide(i, sizes, strides, options);
     if constexpr (std::is_base_of_v<at::TensorIteratorBase, Meta>) {
-      Meta::set_output_raw_strided(i, sizes, strides, options);
+      Meta::set_output_raw_strided(i, sizes, strides, options TORCH_NPU_NAMES);
     }
   }
-  void set_output_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options) override {
-    set_output_raw_strided(i, sizes, strides, options);
+  void set_output_strided(int64_t i, at::IntArrayRef sizes, at::IntArrayRef strides, at::TensorOptions options TORCH_NPU_NAMES_PARAMETER) override {
+    set_output_raw_strided(i, sizes, strides, options TORCH_NPU_NAMES);
   }
 
  protected:

@@ -38,9 +38,9 @@ void resize_impl(at::TensorImpl* self, at::IntArrayRef size, at::OptionalIntArra
                               : at::detail::computeStorageNbytesContiguous(size, itemsize, offset));
 }
 
-const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size, std::optional<at::MemoryFormat> format) {
+const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size, optional<at::MemoryFormat> format) {
   const DeviceScope scope(self);
-  resize_impl(self.unsafeGetTensorImpl(), size, std::nullopt);
+  resize_impl(self.unsafeGetTensorImpl(), size, nullopt);
   if (format.has_value()) {
     TORCH_CHECK(*format != at::MemoryFormat::Preserve, "Unsupported memory format ", *format);
     self.unsafeGetTensorImpl()->empty_tensor_restride(*format);
@@ -51,7 +51,7 @@ const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size, std::opt
 at::Tensor& set_storage_offset(at::Tensor& self, at::Storage source, int64_t offset, at::IntArrayRef size, at::IntArrayRef stride) {
   at::native::checkSetStorage(self, std::move(source), offset, size, stride);
   self.unsafeGetTensorImpl()->set_storage_offset(offset);
-  resize_impl(self.unsafeGetTensorImpl(), size, stride.data() ? at::OptionalIntArrayRef(stride) : std::nullopt);
+  resize_impl(self.unsafeGetTensorImpl(), size, stride.data() ? at::OptionalIntArrayRef(stride) : nullopt);
   return self;
 }
 

@@ -1,7 +1,5 @@
 // torch_npu._C: what the Python surface needs and torch itself does not offer. Every function turns C++ exceptions into torch's
 // Python ones; those that may wait for a device or for the queue release the GIL.
-#include <ATen/detail/PrivateUse1HooksInterface.h>
-#include <torch/csrc/Event.h>
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/utils/device_lazy_init.h>
 
@@ -10,7 +8,9 @@
 #include "cann/error.h"
 #include "cann/loader.h"
 #include "cann/version.h"
+#include "compat/python.h"
 #include "device/event.h"
+#include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
 #include "device/trace.h"
@@ -131,10 +131,8 @@ c10::Stream stream(int64_t id, int device) {
 
 // torch.Event.elapsed_time() refuses subclasses of torch.Event as its argument.
 double elapsed_time(const py::object& begin, const py::object& end) {
-  TORCH_CHECK_TYPE(THPEvent_Check(begin.ptr()) && THPEvent_Check(end.ptr()), "elapsed_time takes a torch.npu.Event, got ",
-                   Py_TYPE(end.ptr())->tp_name);
-  const c10::Event& from = reinterpret_cast<THPEvent*>(begin.ptr())->event;
-  const c10::Event& to = reinterpret_cast<THPEvent*>(end.ptr())->event;
+  const torch_compat::Event& from = torch_compat::event_of(begin);
+  const torch_compat::Event& to = torch_compat::event_of(end);
   py::gil_scoped_release no_gil;
   return from.elapsedTime(to);
 }
@@ -151,8 +149,7 @@ std::string describe(const DeviceProperties& p) {
 
 // Not through at::globalContext(), which would start the runtime: the generator lives on the host.
 py::object default_generator(int device) {
-  const at::Generator& generator =
-      at::detail::getPrivateUse1Hooks().getDefaultGenerator(static_cast<c10::DeviceIndex>(device));
+  const at::Generator& generator = torch_npu::default_generator(static_cast<c10::DeviceIndex>(device));
   return py::reinterpret_steal<py::object>(THPGenerator_Wrap(generator));
 }
 
@@ -234,4 +231,5 @@ PYBIND11_MODULE(_C, m) {
   torch_npu::bind_memory(m);
   torch_npu::bind_sharing(m);
   torch_npu::bind_fallbacks(m);
+  torch_compat::bind(m);
 }

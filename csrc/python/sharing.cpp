@@ -1,10 +1,10 @@
 // Bindings for storages and events that processes share.
 #include <torch/csrc/DynamicTypes.h>
-#include <torch/csrc/Event.h>
 
 #include <cstring>
 #include <tuple>
 
+#include "compat/python.h"
 #include "device/event.h"
 #include "memory/sharing.h"
 #include "python/bindings.h"
@@ -32,10 +32,7 @@ py::object open(int device, int process, const std::string& key, size_t offset, 
   return py::reinterpret_steal<py::object>(torch::createPyObject(storage));
 }
 
-c10::Event& event_of(const py::object& object) {
-  TORCH_CHECK_TYPE(THPEvent_Check(object.ptr()), "Expected a torch.npu.Event, got ", Py_TYPE(object.ptr())->tp_name);
-  return reinterpret_cast<THPEvent*>(object.ptr())->event;
-}
+using torch_compat::event_of;
 
 void make_interprocess(const py::object& event, c10::DeviceIndex device) {
   adopt_event(event_of(event), NPUEvent(NPUEvent::kInterprocess), device);

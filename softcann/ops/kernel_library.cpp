@@ -58,7 +58,7 @@ struct Library {
       return;
     }
     const uint64_t found = version_of(library);
-    if (!same_minor(found, SOFTCANN_TORCH_VERSION)) {
+    if (found != 0 && !same_minor(found, SOFTCANN_TORCH_VERSION)) {  // old ones do not tell
       problem = other_torch(found);
       return;
     }

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "csrc/compat/scalar.h"
 #include "softcann/core/error.h"
 #include "softcann/ops/kernels/types.h"
 
@@ -39,7 +40,7 @@ at::Scalar scalar_of(const aclScalar& scalar) {
     case ACL_INT32: return int64_t{read(int32_t{})};
     case ACL_UINT32: return int64_t{read(uint32_t{})};
     case ACL_INT64: return read(int64_t{});
-    case ACL_UINT64: return read(uint64_t{});
+    case ACL_UINT64: return torch_compat::unsigned_scalar(read(uint64_t{}));
     case ACL_COMPLEX64: {
       const auto value = read(c10::complex<float>());
       return c10::complex<double>(value.real(), value.imag());

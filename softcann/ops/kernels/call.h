@@ -12,9 +12,14 @@
 #include <tuple>
 #include <vector>
 
+#include "csrc/compat/compat.h"
 #include "softcann/ops/kernels.h"
 
 namespace softcann::ops {
+
+using torch_compat::nullopt;
+using torch_compat::optional;
+using torch_compat::string_view;
 
 // A shape function of ATen as a callable that gives nullptr for arguments it has no overload for.
 #define SHAPES(function)                                  \
@@ -59,20 +64,20 @@ class Call {
     return scalars_[values_[i].first + k];
   }
   const at::Scalar& scalar(size_t i) const { return scalars_[values_[i].first]; }
-  std::optional<at::Scalar> optional_scalar(size_t i) const {
-    return values_[i].present ? std::optional<at::Scalar>(scalar(i)) : std::nullopt;
+  optional<at::Scalar> optional_scalar(size_t i) const {
+    return values_[i].present ? optional<at::Scalar>(scalar(i)) : nullopt;
   }
   at::ArrayRef<at::Scalar> scalars(size_t i) const { return {scalars_.data() + values_[i].first, values_[i].count}; }
   at::IntArrayRef ints(size_t i) const { return {ints_.data() + values_[i].first, values_[i].count}; }
   at::OptionalIntArrayRef optional_ints(size_t i) const {
-    return values_[i].present ? at::OptionalIntArrayRef(ints(i)) : std::nullopt;
+    return values_[i].present ? at::OptionalIntArrayRef(ints(i)) : nullopt;
   }
   c10::ArrayRef<bool> bools(size_t i) const {  // not in braces: pointer and size would convert to two elements
     return c10::ArrayRef<bool>(bools_.data() + values_[i].first, values_[i].count);
   }
   c10::ArrayRef<double> floats(size_t i) const { return {floats_.data() + values_[i].first, values_[i].count}; }
-  std::string_view text(size_t i) const {
-    return values_[i].present ? std::string_view(texts_[values_[i].first]) : std::string_view();
+  string_view text(size_t i) const {
+    return values_[i].present ? string_view(texts_[values_[i].first]) : string_view();
   }
   int64_t integer(size_t i) const { return values_[i].integer; }
   double real(size_t i) const { return values_[i].real; }

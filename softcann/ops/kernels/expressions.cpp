@@ -31,17 +31,17 @@ at::Tensor widened(const at::Tensor& t) { return t.defined() && is_reduced(t.sca
 
 }  // namespace
 
-std::optional<std::string_view> rounding_mode(int64_t mode) {
+optional<string_view> rounding_mode(int64_t mode) {
   switch (mode) {
-    case 0: return std::nullopt;
+    case 0: return nullopt;
     case 1: return "trunc";
     case 2: return "floor";
     default: TORCH_CHECK_VALUE(false, "mode is ", mode, "; allowed are 0 (true division), 1 (trunc) and 2 (floor)");
   }
 }
 
-std::string_view reduction_name(int64_t reduce) {
-  constexpr std::string_view kNames[] = {"sum", "prod", "amax", "amin", "mean"};
+string_view reduction_name(int64_t reduce) {
+  constexpr string_view kNames[] = {"sum", "prod", "amax", "amin", "mean"};
   TORCH_CHECK_VALUE(reduce >= 1 && reduce <= 5, "reduce is ", reduce,
                     "; allowed are 1 (add), 2 (mul), 3 (max), 4 (min) and 5 (mean)");
   return kNames[reduce - 1];
@@ -57,12 +57,12 @@ std::array<bool, 2> mask2(c10::ArrayRef<bool> mask) {
   return {mask[0], mask[1]};
 }
 
-c10::List<std::optional<at::Tensor>> index_list(at::TensorList list, bool empty_result) {
-  c10::List<std::optional<at::Tensor>> out;
+c10::List<optional<at::Tensor>> index_list(at::TensorList list, bool empty_result) {
+  c10::List<optional<at::Tensor>> out;
   out.reserve(list.size());
   for (const at::Tensor& tensor : list) {
     const bool given = tensor.defined() && (tensor.numel() != 0 || empty_result);
-    out.push_back(given ? std::optional<at::Tensor>(tensor) : std::nullopt);
+    out.push_back(given ? optional<at::Tensor>(tensor) : nullopt);
   }
   return out;
 }

@@ -7,29 +7,32 @@
 #include <c10/core/Scalar.h>
 
 #include <array>
-#include <optional>
-#include <string_view>
 #include <tuple>
 #include <vector>
 
+#include "csrc/compat/compat.h"
 #include "softcann/ops/kernels/types.h"
 
 namespace softcann::ops {
+
+using torch_compat::nullopt;
+using torch_compat::optional;
+using torch_compat::string_view;
 
 using TwoTensors = std::tuple<at::Tensor, at::Tensor>;
 using ThreeTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 // ---- scalars, modes, masks ------------------------------------------------------------------------------------------
 // CANN's division modes: 0 true division, 1 trunc, 2 floor.
-std::optional<std::string_view> rounding_mode(int64_t mode);
+optional<string_view> rounding_mode(int64_t mode);
 // CANN's scatter reductions that ATen's scatter_reduce knows: 1 sum, 2 prod, 3 amax, 4 amin, 5 mean.
-std::string_view reduction_name(int64_t reduce);
+string_view reduction_name(int64_t reduce);
 // A scale factor of upsampling: not positive means that the sizes decide.
-inline std::optional<double> factor(double value) { return value > 0 ? std::optional<double>(value) : std::nullopt; }
+inline optional<double> factor(double value) { return value > 0 ? optional<double>(value) : nullopt; }
 // A tensor without memory of the shape that the mask of max pooling has: a bit per kernel position, padded.
 at::Tensor pooling_mask(const at::Tensor& out, at::IntArrayRef kernel);
 // A divisor of pooling: 0 means none.
-inline std::optional<int64_t> divisor(int64_t value) { return value != 0 ? std::optional<int64_t>(value) : std::nullopt; }
+inline optional<int64_t> divisor(int64_t value) { return value != 0 ? optional<int64_t>(value) : nullopt; }
 std::array<bool, 3> mask3(c10::ArrayRef<bool> mask);
 std::array<bool, 2> mask2(c10::ArrayRef<bool> mask);
 
@@ -43,7 +46,7 @@ inline at::OptionalIntArrayRef dims_or_all(at::OptionalIntArrayRef dims) {
 }
 // Index tensors as ATen takes them; CANN writes "this dimension is not indexed" as an empty tensor, which it is unless the
 // result is empty as well.
-c10::List<std::optional<at::Tensor>> index_list(at::TensorList list, bool empty_result);
+c10::List<optional<at::Tensor>> index_list(at::TensorList list, bool empty_result);
 // Index tensors of functions that only take int64 in ATen.
 inline at::Tensor long_index(const at::Tensor& index) { return index.scalar_type() == at::kLong ? index : index.to(at::kLong); }
 inline at::Tensor bool_mask(const at::Tensor& mask) { return mask.scalar_type() == at::kBool ? mask : mask.to(at::kBool); }

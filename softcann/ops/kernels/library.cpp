@@ -1,5 +1,5 @@
 // The table that libopapi.so asks for.
-#include <torch/headeronly/version.h>
+#include <torch/version.h>
 
 #include <mutex>
 #include <string_view>
@@ -61,7 +61,8 @@ int run(void* kernel, const nnop::TensorArgument* tensors, void* const* aliases)
   return static_cast<Call*>(kernel)->run(tensors, aliases);
 }
 
-constexpr Kernels kTable{TORCH_ABI_VERSION, &find, &bind, &run, &release};
+constexpr uint64_t kTorchVersion = uint64_t{TORCH_VERSION_MAJOR} << 56 | uint64_t{TORCH_VERSION_MINOR} << 48 | uint64_t{TORCH_VERSION_PATCH} << 40;
+constexpr Kernels kTable{kTorchVersion, &find, &bind, &run, &release};
 
 }  // namespace
 }  // namespace softcann::ops

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kCompressedMask = 2048;
 
 // Any layout as [batch, heads, length, size], in float.
-at::Tensor heads_first(const at::Tensor& t, std::string_view layout, int64_t head_size) {
+at::Tensor heads_first(const at::Tensor& t, string_view layout, int64_t head_size) {
   const at::Tensor wide = t.to(at::kFloat);
   if (layout == "BNSD") return wide;
   if (layout == "BSND") return wide.transpose(1, 2);
@@ -28,7 +28,7 @@ at::Tensor heads_first(const at::Tensor& t, std::string_view layout, int64_t hea
   return split.permute({1, 2, 0, 3});
 }
 
-at::Tensor as_given(const at::Tensor& t, std::string_view layout, const at::Tensor& like) {
+at::Tensor as_given(const at::Tensor& t, string_view layout, const at::Tensor& like) {
   at::Tensor out = t;
   if (layout == "BSND" || layout == "BSH") out = t.transpose(1, 2);
   if (layout == "SBH") out = t.permute({2, 0, 1, 3});
@@ -130,7 +130,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> embedding_bag(const a
                                                                          const at::Tensor& offsets, bool scale_grad_by_freq, int64_t mode,
                                                                          bool sparse, const at::Tensor& per_sample_weights,
                                                                          bool include_last_offset, int64_t padding_idx) {
-  const auto weights = per_sample_weights.defined() ? std::optional<at::Tensor>(per_sample_weights) : std::nullopt;
+  const auto weights = per_sample_weights.defined() ? optional<at::Tensor>(per_sample_weights) : nullopt;
   auto [out, bags, sizes, maxima] = at::_embedding_bag(weight.contiguous(), indices.contiguous(), offsets.contiguous(), scale_grad_by_freq, mode, sparse, weights,
                                                        include_last_offset, padding_idx);
   const int64_t n = offsets.size(0) - (include_last_offset ? 1 : 0);

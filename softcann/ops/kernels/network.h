@@ -13,7 +13,7 @@ struct FlashAttention {
   at::Tensor query, key, value, pse, drop_bits, mask;
   double scale, keep;
   int64_t pre_tokens, next_tokens, heads;
-  std::string_view layout;
+  string_view layout;
   int64_t sparse_mode, pse_type;  // pse_type 0: scaled, then shifted; 1: shifted, then scaled
 };
 // Maximum and sum of each row of scores, eight times over, and the result.

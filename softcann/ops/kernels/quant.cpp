@@ -8,8 +8,7 @@ namespace {
 // Scales in integers hold the bits of a float in their low half.
 at::Tensor scale_value(const at::Tensor& scale) {
   if (scale.scalar_type() != at::kLong && scale.scalar_type() != at::kUInt64) return scale.to(at::kDouble);
-  const at::Tensor words = scale.contiguous().view(at::kLong).bitwise_and(0xffffffffll).to(at::kUInt32);
-  return words.view(at::kFloat).to(at::kDouble);
+  return scale.contiguous().view(at::kLong).to(at::kInt).view(at::kFloat).to(at::kDouble);
 }
 
 // One number, or one per row of the result.

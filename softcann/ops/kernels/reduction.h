@@ -1,0 +1,4 @@
+// What rows of reduction.yaml need besides expressions.h.
+#pragma once
+
+#include "csrc/compat/all_any.h"
