@@ -79,6 +79,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--compare", metavar="DEVICE", help="train there as well and compare the loss curves")
     args = parser.parse_args()
+    if args.device.startswith("npu"):
+        import torch_npu  # noqa: F401  torch finds it by itself from 2.5 on
 
     losses, accuracy = train(args.device, args.epochs)
     print(f"{args.device}: {accuracy:.2%} of the test images recognised")

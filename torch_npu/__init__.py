@@ -78,16 +78,14 @@ def unavailable_reason():
 
 def _register():
     """Everything that makes torch know the device, in the order that torch asks for."""
-    from torch_npu import _patches
+    from torch_npu import _compat, _patches
 
-    torch.utils.rename_privateuse1_backend("npu")
+    _compat.rename_backend()
     torch._register_device_module("npu", npu)
     # ``import torch.npu.amp`` must find these modules, not make second copies of them.
     for name in npu._SUBMODULES:
         sys.modules[f"torch.npu.{name}"] = importlib.import_module(f"torch_npu.npu.{name}")
-    torch.utils.generate_methods_for_privateuse1_backend(
-        for_tensor=True, for_module=True, for_packed_sequence=True, for_storage=True
-    )
+    _compat.generate_methods()
     npu.sharing._register()
     _patches.apply()
 

@@ -5,7 +5,7 @@ Each patch bridges one gap of torch itself, says which and for which versions, a
 
 import torch
 
-from torch_npu import _library
+from torch_npu import _compat, _library
 
 _undo = []
 
@@ -17,7 +17,7 @@ def _assign(owner, name, value):
     setattr(owner, name, value)
 
 
-def _typed_errors():
+def _typed_errors(assign):
     """torch 2.13: an error that C++ raises with a code reaches Python as torch.AcceleratorError, never as a subclass of it. So
     the class itself refines what is being raised, by the C++ exception that is in flight."""
     from torch_npu import errors
@@ -32,17 +32,17 @@ def _typed_errors():
         self.code, self.name, self.cause, self.hint = (raised[k] for k in ("code", "name", "cause", "hint"))
         return self
 
-    _assign(base, "__new__", staticmethod(new))
+    assign(base, "__new__", staticmethod(new))
 
 
-_PATCHES = [_typed_errors]
+_PATCHES = [*([_typed_errors] if _compat.has_accelerator_error else []), *_compat.patches]
 
 
 def apply():
     """Applies all patches; a second call does nothing."""
     if not _undo:
         for patch in _PATCHES:
-            patch()
+            patch(_assign)
 
 
 def revert():

@@ -197,7 +197,7 @@ def examine(compute=True):
     """The whole report as a dict; ``compute`` runs a small program on the device as well."""
     report = {
         "python": {"version": platform.python_version(), "executable": sys.executable, "platform": platform.platform()},
-        "torch": {"version": torch.__version__, "path": os.path.dirname(torch.__file__), "fits": _compat.torch_mismatch() is None},
+        "torch": {"version": _compat.VERSION, "path": os.path.dirname(torch.__file__), "fits": _compat.torch_mismatch() is None},
         "adapter": {"version": torch_npu.__version__, "path": torch_npu.__path__[0], "loaded": _library.loaded()},
         "environment": {k: v for k, v in sorted(os.environ.items()) if k in VARIABLES or k.startswith(PREFIXES)},
         "cann": find_cann(),

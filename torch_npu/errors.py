@@ -2,7 +2,7 @@
 
 import sys
 
-import torch
+from torch_npu import _compat
 
 __all__ = [
     "NPUDeviceLostError",
@@ -14,7 +14,7 @@ __all__ = [
 ]
 
 
-class NPUError(torch.AcceleratorError):
+class NPUError(_compat.AcceleratorError):
     """A CANN function failed. The message says what was called and for which operator, why it failed and what CANN said."""
 
     #: CANN's error code, for example 507011; 0 where no CANN function was called.
@@ -51,4 +51,4 @@ if sys.version_info < (3, 12):
     # There pybind11 refuses an exception whose class is called otherwise than the one torch asked for (see _patches.py). The
     # qualified name stays, and is what tracebacks show.
     for _class in [globals()[n] for n in __all__]:
-        _class.__name__ = torch.AcceleratorError.__name__
+        _class.__name__ = _compat.AcceleratorError.__name__

@@ -1,5 +1,6 @@
 """``torch.npu``: what ``torch.cuda`` is for CUDA devices. Everything that needs a device starts it at the first use."""
 
+from torch_npu import _compat
 from torch_npu.npu import amp, devices, memory, options, random, sharing, streams
 from torch_npu.npu.amp import get_amp_supported_dtype
 from torch_npu.npu.devices import *  # noqa: F403
@@ -30,6 +31,8 @@ __all__ = [
     "default_generators",
     "get_amp_supported_dtype",
 ]
+
+globals().update(_compat.module_functions)
 
 
 def __getattr__(name):

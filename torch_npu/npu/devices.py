@@ -2,7 +2,7 @@
 
 import torch
 
-from torch_npu import _library
+from torch_npu import _compat, _library
 from torch_npu.errors import NPUUnavailableError
 
 __all__ = [
@@ -98,7 +98,7 @@ def _existing_device_index(device):
 def current_device():
     """Index of the calling thread's current device."""
     _lazy_init()
-    return torch._C._accelerator_getDeviceIndex()
+    return _compat.accelerator._accelerator_getDeviceIndex()
 
 
 def set_device(device):
@@ -106,7 +106,7 @@ def set_device(device):
     _lazy_init()
     index = _get_device_index(device)
     if index >= 0:
-        torch._C._accelerator_setDeviceIndex(index)
+        _compat.accelerator._accelerator_setDeviceIndex(index)
 
 
 # Looked up once: synchronize() is called often, and mostly has nothing to wait for.
@@ -133,11 +133,11 @@ class device:
     def __enter__(self):
         if self.idx >= 0:
             _lazy_init()
-            self.prev_idx = torch._C._accelerator_exchangeDevice(self.idx)
+            self.prev_idx = _compat.accelerator._accelerator_exchangeDevice(self.idx)
 
     def __exit__(self, *exception):
         if self.prev_idx >= 0:
-            torch._C._accelerator_maybeExchangeDevice(self.prev_idx)
+            _compat.accelerator._accelerator_maybeExchangeDevice(self.prev_idx)
         return False
 
 
@@ -176,11 +176,11 @@ def is_bf16_supported(including_emulation=False):
 
 
 def _exchange_device(index):
-    return torch._C._accelerator_exchangeDevice(index) if index >= 0 else -1
+    return _compat.accelerator._accelerator_exchangeDevice(index) if index >= 0 else -1
 
 
 def _maybe_exchange_device(index):
-    return torch._C._accelerator_maybeExchangeDevice(index) if index >= 0 else -1
+    return _compat.accelerator._accelerator_maybeExchangeDevice(index) if index >= 0 else -1
 
 
 def executor_stats(device=None):

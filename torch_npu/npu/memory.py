@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from torch_npu import _library
+from torch_npu import _compat, _library
 from torch_npu.npu.devices import _existing_device_index, _get_device_index, _lazy_init, is_initialized
 
 __all__ = [
@@ -48,13 +48,13 @@ __all__ = [
 def empty_cache():
     """Gives memory that the allocator keeps for reuse back to the devices. Memory of living tensors stays."""
     if is_initialized():
-        torch._C._accelerator_emptyCache()
+        _compat.accelerator._accelerator_emptyCache()
 
 
 def mem_get_info(device=None):
     """``(free, total)`` memory of ``device`` (default: the current one), all processes together."""
     _lazy_init()
-    return torch._C._accelerator_getMemoryInfo(_get_device_index(device, optional=True))
+    return _compat.accelerator._accelerator_getMemoryInfo(_get_device_index(device, optional=True))
 
 
 def memory_stats(device=None):
@@ -62,14 +62,14 @@ def memory_stats(device=None):
     ``allocated_bytes.all.peak``; empty before the first use of an npu. Keys as in ``torch.accelerator.memory_stats``."""
     if not is_initialized():
         return collections.OrderedDict()
-    return torch.accelerator.memory_stats(_get_device_index(device, optional=True))
+    return _compat.memory_stats(_get_device_index(device, optional=True))
 
 
 def memory_stats_as_nested_dict(device=None):
     """As :func:`memory_stats`, as a dict of dicts."""
     if not is_initialized():
         return {}
-    return torch._C._accelerator_getDeviceStats(_get_device_index(device, optional=True))
+    return _compat.accelerator._accelerator_getDeviceStats(_get_device_index(device, optional=True))
 
 
 def memory_allocated(device=None):
@@ -95,13 +95,13 @@ def max_memory_reserved(device=None):
 def reset_peak_memory_stats(device=None):
     """Starts the ``peak`` counters anew from the present values."""
     if is_initialized():
-        torch._C._accelerator_resetPeakStats(_get_device_index(device, optional=True))
+        _compat.accelerator._accelerator_resetPeakStats(_get_device_index(device, optional=True))
 
 
 def reset_accumulated_memory_stats(device=None):
     """Sets the ``allocated`` and ``freed`` sums to 0."""
     if is_initialized():
-        torch._C._accelerator_resetAccumulatedStats(_get_device_index(device, optional=True))
+        _compat.accelerator._accelerator_resetAccumulatedStats(_get_device_index(device, optional=True))
 
 
 def host_memory_stats():

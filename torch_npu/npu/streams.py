@@ -2,7 +2,7 @@
 
 import torch
 
-from torch_npu import _library
+from torch_npu import _compat, _library
 from torch_npu.npu.devices import _get_device_index, _lazy_init
 
 __all__ = ["Event", "ExternalStream", "Stream", "StreamContext", "current_stream", "default_stream", "set_stream", "stream"]
@@ -10,7 +10,7 @@ __all__ = ["Event", "ExternalStream", "Stream", "StreamContext", "current_stream
 _DEVICE_TYPE = int(torch._C._autograd.DeviceType.PrivateUse1.value)
 
 
-class Stream(torch.Stream):
+class Stream(_compat.Stream):
     """A queue of work on a device; work on different streams has no order but the one that events make.
 
     Args:
@@ -72,7 +72,7 @@ class ExternalStream(Stream):
         return super().__new__(cls, stream_id=stream_id, device_index=index, device_type=_DEVICE_TYPE, **kwargs)
 
 
-class Event(torch.Event):
+class Event(_compat.Event):
     """A mark in a stream's work: wait for it, ask whether it was passed, measure the time between two.
 
     Args:
@@ -120,7 +120,7 @@ def _wrap(stream):
 def current_stream(device=None):
     """The stream that the calling thread's work on ``device`` (default: the current one) goes to."""
     _lazy_init()
-    return _wrap(torch._C._accelerator_getStream(_get_device_index(device, optional=True)))
+    return _wrap(_compat.accelerator._accelerator_getStream(_get_device_index(device, optional=True)))
 
 
 def default_stream(device=None):
@@ -135,7 +135,7 @@ def set_stream(stream):
     """Makes ``stream`` (``None``: no change) and its device current in the calling thread. Prefer ``with torch.npu.stream(...)``."""
     if stream is not None:
         _lazy_init()
-        torch._C._accelerator_setStream(stream)
+        _compat.accelerator._accelerator_setStream(stream)
 
 
 class StreamContext:

@@ -1,9 +1,8 @@
 """Automatic mixed precision: torch.amp with the device filled in."""
 
-import functools
-
 import torch
 
+from torch_npu import _compat
 from torch_npu.npu.devices import device_count, is_bf16_supported
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "get_amp_supported_dtype"]
@@ -14,14 +13,14 @@ def get_amp_supported_dtype():
     return [torch.float16, torch.bfloat16] if device_count() == 0 or is_bf16_supported() else [torch.float16]
 
 
-class autocast(torch.amp.autocast):
+class autocast(_compat.AutocastBase):
     """``torch.autocast("npu", ...)``: operators in the block run in ``dtype`` where that is safe."""
 
     def __init__(self, enabled=True, dtype=torch.float16, cache_enabled=True):
         super().__init__("npu", dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
 
 
-class GradScaler(torch.amp.GradScaler):
+class GradScaler(_compat.GradScaler):
     """``torch.amp.GradScaler("npu", ...)``.
 
     Args:
@@ -37,5 +36,5 @@ class GradScaler(torch.amp.GradScaler):
         super().update(float(self._init_scale) if new_scale is None and self._enabled and not self._dynamic else new_scale)
 
 
-custom_fwd = functools.partial(torch.amp.custom_fwd, device_type="npu")
-custom_bwd = functools.partial(torch.amp.custom_bwd, device_type="npu")
+custom_fwd = _compat.custom_fwd
+custom_bwd = _compat.custom_bwd
