@@ -1,10 +1,42 @@
 """Shared by the Python tests. They run on whichever npu the environment gives: softcann without CANN, else the card."""
 
+import csv
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
+import torch
+
+#: {file or file::test: (torch version that it needs, why)}
+NEEDS_TORCH = {
+    row["test"]: (row["torch"], row["why"])
+    for row in csv.DictReader((pathlib.Path(__file__).parent / "needs_torch.csv").read_text().splitlines())
+}
+
+
+def _numbers(version):
+    return tuple(int(n) for n in version.split("+")[0].split(".")[:2])
+
+
+def _lacking(*names):
+    for name in names:
+        version, why = NEEDS_TORCH.get(name, ("0.0", ""))
+        if _numbers(torch.__version__) < _numbers(version):
+            return f"needs torch {version}: {why}"
+    return None
+
+
+#: Files that this torch cannot even import.
+collect_ignore = [name for name in NEEDS_TORCH if "::" not in name and _lacking(name)]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        why = _lacking(f"{item.path.name}::{item.originalname}", f"{item.path.name}::{item.name}")
+        if why:
+            item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.fixture
