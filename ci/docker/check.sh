@@ -29,6 +29,9 @@ inside() {  # in the root, with its own mounts, which end with the command
   unshare --mount --propagation private bash -c '
     root=$1 directory=$2 clone=$3; shift 3
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev"
+    # This machine may trust more certificates than Debian does, a of a mirror for example.
+    certificates=/etc/ssl/certs/ca-certificates.crt
+    if [ -f "$root$certificates" ] && [ -f "$certificates" ]; then mount --bind "$certificates" "$root$certificates"; fi
     mkdir -p "$root/home/torch_npu" "$root$directory" && mount --bind "$clone" "$root/home/torch_npu"
     exec chroot "$root" /usr/bin/env -C "$directory" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
   ' inside "$ROOT" "$DIRECTORY" "$HERE/../.." "$@"
@@ -52,6 +55,9 @@ grep -v '^#' "$DOCKERFILE" | sed -e ':again' -e '/\\$/{N;s/ *\\\n */ /;b again' 
       found=$(ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/${BASH_REMATCH[1]}".* 2>/dev/null | head -n 1)
       if [ -n "$found" ] && [ "$ARCH" = "$(dpkg --print-architecture)" ]; then
         mkdir -p "$ROOT${BASH_REMATCH[2]}" && cp -a "$found/." "$ROOT${BASH_REMATCH[2]}/"
+        # The image's Python finds its libpython beside itself, this one where it was installed.
+        echo "${BASH_REMATCH[2]}/lib" >>"$ROOT/etc/ld.so.conf.d/python.conf"
+        chroot "$ROOT" /sbin/ldconfig
       else
         echo "left out: no Python ${BASH_REMATCH[1]} for $ARCH here"
       fi
