@@ -1,12 +1,14 @@
 """Wall time of a training step, npu against CPU eager, in one run.
 
-    python benchmarks/training.py [--steps N] [transformer resnet18 small]
+    python benchmarks/training.py [--steps N] [--threads] [transformer resnet18 small]
 
 `small` is a model of many small operators. Wall time swings with the machine, so the two devices take turns and only the
-ratio of the medians is printed.
+ratio of the medians is printed. --threads adds the processor time of each thread per step, which other load on the machine hardly
+changes, and how often it lost the processor (waiting + preempted).
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -83,9 +85,32 @@ class Trainer:
         return time.perf_counter() - begin, value
 
 
+def thread_times():
+    """{thread: (name, seconds of processor time, times it waited, times it was preempted)}"""
+    table = {}
+    for thread in os.listdir("/proc/self/task"):
+        task = f"/proc/self/task/{thread}"
+        with open(f"{task}/comm") as comm, open(f"{task}/schedstat") as times, open(f"{task}/status") as status:
+            switches = [int(line.split()[1]) for line in status if "ctxt_switches" in line]
+            table[thread] = (comm.read().strip(), int(times.read().split()[0]) / 1e9, *switches)
+    return table
+
+
+def print_threads(trainer, steps):
+    before = thread_times()
+    for _ in range(steps):
+        trainer.step()
+    for thread, (name, *after) in thread_times().items():
+        _, *earlier = before.get(thread, ("", 0, 0, 0))
+        seconds, waited, preempted = ((a - b) / steps for a, b in zip(after, earlier))
+        if seconds > 1e-5:
+            print(f"    {trainer.device:<4} {name:<16}{seconds * 1e3:>10.2f} ms{waited:>8.1f} + {preempted:.1f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--threads", action="store_true")
     parser.add_argument("models", nargs="*", default=list(MODELS))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -106,6 +131,9 @@ def main():
         cpu, npu = (statistics.median(times[t]) for t in trainers)
         missed += npu / cpu > bar
         print(f"{name:<20}{cpu * 1e3:>10.1f}{npu * 1e3:>10.1f}{npu / cpu:>9.2f}{bar:>7.2f}  {'met' if npu / cpu <= bar else 'NOT MET'}", flush=True)
+        if args.threads:
+            for trainer in trainers:
+                print_threads(trainer, args.steps)
     for fallback in torch_npu.fallbacks():
         print("ran on the CPU:", fallback)
     sys.exit(1 if missed else 0)
