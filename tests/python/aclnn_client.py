@@ -17,11 +17,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "codegen"))
 import abi_model  # noqa: E402
 
-TYPES = {
-    torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.int32: 3, torch.uint8: 4, torch.int16: 6, torch.uint16: 7, torch.uint32: 8,
-    torch.int64: 9, torch.uint64: 10, torch.float64: 11, torch.bool: 12, torch.complex64: 16, torch.complex128: 17, torch.bfloat16: 27,
-    torch.complex32: 33, torch.float8_e5m2: 35, torch.float8_e4m3fn: 36, torch.float8_e8m0fnu: 37,
+NUMBERS = {
+    "float32": 0, "float16": 1, "int8": 2, "int32": 3, "uint8": 4, "int16": 6, "uint16": 7, "uint32": 8, "int64": 9, "uint64": 10, "float64": 11,
+    "bool": 12, "complex64": 16, "complex128": 17, "bfloat16": 27, "complex32": 33, "float8_e5m2": 35, "float8_e4m3fn": 36, "float8_e8m0fnu": 37,
 }
+#: Those that this torch has.
+TYPES = {getattr(torch, name): number for name, number in NUMBERS.items() if hasattr(torch, name)}
 NAMES = {v: k for k, v in TYPES.items()}
 H2D, D2H = 1, 2
 

@@ -28,6 +28,9 @@ def _lacking(*names):
     return None
 
 
+#: What torch does by itself from 2.5 on.
+AUTOLOAD = "import torch_npu\n" if _numbers(torch.__version__) < (2, 5) else ""
+
 #: Files that this torch cannot even import.
 collect_ignore = [name for name in NEEDS_TORCH if "::" not in name and _lacking(name)]
 
@@ -52,7 +55,7 @@ def run_python(tmp_path):
             env.pop(name, None)
             if value is not None:
                 env[name] = str(value)
-        command = [python, "-c", code] if arguments == () else [python, code, *arguments]
+        command = [python, "-c", AUTOLOAD + code] if arguments == () else [python, code, *arguments]
         done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode != 0:
             pytest.fail(f"exit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}", pytrace=False)

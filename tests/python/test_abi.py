@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "codegen"))
 
 import abi_model  # noqa: E402
 from torch_npu import softcann  # noqa: E402
+from pairs import strict_zip  # noqa: E402
 
 SHIPPED = [lib for lib in abi_model.libraries().values() if lib.shipped]
 
@@ -85,7 +86,7 @@ def test_environment_is_what_set_env_exports(tree):
     base = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/opt/lib"}
     script = f'. "{tree}/set_env.sh"; . "{tree}/set_env.sh"; ' + "".join(f'printf "%s\\n" "${n}";' for n in names)
     out = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True, env=base).stdout.splitlines()
-    assert dict(zip(names, out, strict=True)) == softcann.environment(base)
+    assert dict(strict_zip(names, out)) == softcann.environment(base)
     for name in ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH"):
         assert pathlib.Path(softcann.environment(base)[name]).is_dir()
 

@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 import torch_npu
+from pairs import strict_zip
 
 aten = torch.ops.aten
 
@@ -331,7 +332,7 @@ def test_factories():
         yield torch.arange(0, 2.5, 0.5, device=device)
         yield torch.arange(0.5, 3.7, 1, device=device, dtype=torch.int64)
 
-    for actual, expected in zip(made("npu"), made("cpu"), strict=True):
+    for actual, expected in strict_zip(made("npu"), made("cpu")):
         same(actual, expected)
 
 

@@ -4,10 +4,16 @@ import torch
 
 import torch_npu
 
-COMMON = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8,
-          torch.uint16, torch.uint32, torch.uint64, torch.bool, torch.complex64, torch.complex128]
-RARE = [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex32]
-WITHOUT_CAST = [torch.float8_e8m0fnu, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz]
+
+def dtypes(*names):
+    """Those that this torch has."""
+    return [getattr(torch, name) for name in names if hasattr(torch, name)]
+
+
+COMMON = dtypes("float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+                "complex64", "complex128")
+RARE = dtypes("float8_e4m3fn", "float8_e5m2", "complex32")
+WITHOUT_CAST = dtypes("float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz")
 
 
 def values(dtype):

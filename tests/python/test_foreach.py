@@ -10,6 +10,7 @@ import torch
 import torch_npu
 from torch.testing._internal import common_methods_invocations as infos
 from torch.utils._pytree import tree_flatten, tree_map
+from pairs import strict_zip
 
 OPS = [*infos.foreach_unary_op_db, *infos.foreach_binary_op_db, *infos.foreach_pointwise_op_db, *infos.foreach_reduce_op_db,
        *infos.foreach_other_op_db]
@@ -37,7 +38,7 @@ def compare(function, sample, to_npu, changed):
     assert error is None, f"raises {error}"
     if changed:
         expected, actual = args[0], device_args[0]
-    for e, a in zip(tree_flatten(expected)[0], tree_flatten(actual)[0], strict=True):
+    for e, a in strict_zip(tree_flatten(expected)[0], tree_flatten(actual)[0]):
         assert a.device.type == "npu"
         torch.testing.assert_close(a.cpu(), e, equal_nan=True)
 

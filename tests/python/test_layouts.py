@@ -2,6 +2,7 @@
 import pytest
 import torch
 import torch_npu
+from pairs import strict_zip
 
 D = torch.tensor([[0.0, 2, 0, 1], [3, 0, 0, 0], [0, 0, 0, 4]])
 
@@ -9,7 +10,7 @@ D = torch.tensor([[0.0, 2, 0, 1], [3, 0, 0, 0], [0, 0, 0, 4]])
 def both(function, *args):
     expected = function(*args)
     actual = function(*(a.npu() for a in args))
-    for a, e in zip(*((r if isinstance(r, tuple) else (r,)) for r in (actual, expected)), strict=True):
+    for a, e in strict_zip(*((r if isinstance(r, tuple) else (r,)) for r in (actual, expected))):
         assert a.device.type == "npu" and a.layout == e.layout and a.shape == e.shape and a.dtype == e.dtype
         torch.testing.assert_close(a.cpu().to_dense(), e.to_dense())
 

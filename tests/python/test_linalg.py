@@ -2,6 +2,7 @@
 import pytest
 import torch
 import torch_npu
+from pairs import strict_zip
 
 G = torch.Generator().manual_seed(3)
 
@@ -15,7 +16,7 @@ def same(function, *args, **kwargs):
     actual = function(*(a.npu() if isinstance(a, torch.Tensor) else a for a in args), **kwargs)
     if isinstance(expected, torch.Tensor):
         expected, actual = (expected,), (actual,)
-    for e, a in zip(expected, actual, strict=True):
+    for e, a in strict_zip(expected, actual):
         torch.testing.assert_close(a.cpu().resolve_conj(), e.resolve_conj(), atol=1e-4, rtol=1e-4)
 
 

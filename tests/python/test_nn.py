@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 import torch_npu
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from pairs import strict_zip
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def both(function, *inputs):
 def compare(function, *inputs, **tolerance):
     (expected, expected_grads), (actual, grads) = both(function, *inputs)
     close(actual, expected, **tolerance)
-    for a, e in zip(grads, expected_grads, strict=True):
+    for a, e in strict_zip(grads, expected_grads):
         close(a, e, **tolerance)
 
 
@@ -49,7 +49,7 @@ def trained(model, *inputs, steps=2):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     for _ in range(steps):
         optimizer.zero_grad()
-        flat = torch.utils._pytree.tree_leaves(model(*inputs))
+        flat = torch.utils._pytree.tree_flatten(model(*inputs))[0]
         sum(t.square().sum() for t in flat if isinstance(t, torch.Tensor) and t.is_floating_point()).backward()
         optimizer.step()
     return list(model.parameters())
@@ -72,7 +72,7 @@ def test_recurrent_training_step(kind, options, packed):
     expected = trained(model, inputs[0])
     with native():
         actual = trained(twin, inputs[1])
-    for a, e in zip(actual, expected, strict=True):
+    for a, e in strict_zip(actual, expected):
         close(a, e, atol=1e-5, rtol=1e-4)
 
 
@@ -85,7 +85,7 @@ def test_cells(kind):
     expected = trained(cell, randn(3, 5))
     with native():
         actual = trained(twin.npu(), randn(3, 5).npu())
-    for a, e in zip(actual, expected, strict=True):
+    for a, e in strict_zip(actual, expected):
         close(a, e, atol=1e-5, rtol=1e-4)
 
 
@@ -122,6 +122,8 @@ HIDE[:, :, 2] = False  # a row that may attend to nothing
     {"attn_mask": torch.zeros(1, 4, 6, 9).masked_fill(~HIDE[:1], -torch.inf)}, {"attn_mask": HIDE[0, 0]},
 ], ids=["plain", "causal", "scale", "bool", "float 2-D", "float 4-D", "infinite", "bool 2-D"])
 def test_attention(options):
+    from torch.nn.attention import SDPBackend
+
     def attend(q, k, v):
         given = {n: o.to(q.device) if isinstance(o, torch.Tensor) else o for n, o in options.items()}
         return F.scaled_dot_product_attention(q, k, v, **given)
@@ -177,6 +179,8 @@ def test_attention_dropout():
 
 
 def test_choice_of_the_attention_kernel():
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
     q, expected = Q.npu(), F.scaled_dot_product_attention(Q, Q, Q)
     for backends, chosen in [([SDPBackend.MATH], SDPBackend.MATH), ([SDPBackend.FLASH_ATTENTION], SDPBackend.OVERRIDEABLE),
                              ([SDPBackend.OVERRIDEABLE], SDPBackend.OVERRIDEABLE), ([SDPBackend.MATH, SDPBackend.OVERRIDEABLE], SDPBackend.OVERRIDEABLE)]:
@@ -212,7 +216,7 @@ def test_transformer_encoder(fast):
 def test_qkv_rescaling():
     x, bias = randn(2, 5, 24), randn(24, seed=2)
     expected = torch._transform_bias_rescale_qkv(x, bias, 2)
-    for a, e in zip(torch._transform_bias_rescale_qkv(x.npu(), bias.npu(), 2), expected, strict=True):
+    for a, e in strict_zip(torch._transform_bias_rescale_qkv(x.npu(), bias.npu(), 2), expected):
         close(a, e)
     with pytest.raises(RuntimeError, match="not divisible"):
         torch._transform_bias_rescale_qkv(x.npu(), bias.npu(), 5)
@@ -373,7 +377,7 @@ def test_batch_norm_family():
                              torch.ops.aten._native_batch_norm_legit.no_stats(*(t.to(d) for t in (x, w, b)), True, 0.1, 1e-5),
                              torch.ops.aten._batch_norm_with_update(*(t.to(d) for t in (x, w, b, torch.zeros(3), torch.ones(3))), 0.1, 1e-5)[:3],
                              torch.batch_norm_update_stats(x.to(d), torch.zeros(3).to(d), torch.ones(3).to(d), 0.1)] for d in ("cpu", "npu")]):
-        for e, a in zip(*device_out, strict=True):
+        for e, a in strict_zip(*device_out):
             close(a, e, atol=1e-5, rtol=1e-4)
 
 
@@ -416,7 +420,7 @@ def test_weight_norm(dim):
     expected = trained(conv, randn(2, 3, 6))
     with native():
         actual = trained(twin.npu(), randn(2, 3, 6).npu())
-    for a, e in zip(actual, expected, strict=True):
+    for a, e in strict_zip(actual, expected):
         close(a, e, atol=1e-5, rtol=1e-4)
 
 

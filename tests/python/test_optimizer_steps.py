@@ -2,6 +2,7 @@
 import pytest
 import torch
 import torch_npu
+from pairs import strict_zip
 
 STEPS = {
     "adam": (torch._fused_adam_, dict(lr=0.01, beta1=0.9, beta2=0.99, weight_decay=0.1, eps=1e-8, amsgrad=False, maximize=False), 3),
@@ -38,10 +39,10 @@ def test_step(name, scaling, tensor_lr):
             kwargs.update(grad_scale=torch.tensor([2.0], device=device), found_inf=torch.tensor([scaling], device=device))
         function(*args, **kwargs)
         results.append(args)
-    for group, (expected, actual) in enumerate(zip(*results, strict=True)):
+    for group, (expected, actual) in enumerate(strict_zip(*results)):
         if group == 1 and scaling == 1.0:
             continue  # whether a skipped step unscales the gradients is left open
-        for e, a in zip(expected, actual, strict=True):
+        for e, a in strict_zip(expected, actual):
             torch.testing.assert_close(a.cpu(), e, msg=lambda m: f"list {group}: {m}")
 
 
@@ -57,7 +58,7 @@ def test_unscale(dtype, bad):
         found, scale = torch.zeros(1, device=device), torch.full((1,), 0.25, device=device)
         torch._amp_foreach_non_finite_check_and_unscale_(moved, found, scale)
         results.append([*moved, found])
-    for e, a in zip(*results, strict=True):
+    for e, a in strict_zip(*results):
         torch.testing.assert_close(a.cpu(), e)
 
 

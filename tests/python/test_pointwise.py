@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 import torch_npu
+from pairs import strict_zip
 
 pytestmark = pytest.mark.skipif(not torch.npu.is_available(), reason="no npu")
 
@@ -24,7 +25,7 @@ def same(f, *arguments, signs=False, **tolerance):
     assert not torch_npu.fallbacks()
     if isinstance(expected, torch.Tensor):
         actual, expected = (actual,), (expected,)
-    for a, e in zip(actual, expected, strict=True):
+    for a, e in strict_zip(actual, expected):
         torch.testing.assert_close(a.cpu(), e, equal_nan=True, **tolerance)
         if signs:  # also of zeros
             assert torch.equal(a.cpu().signbit()[~e.isnan()], e.signbit()[~e.isnan()])
@@ -132,7 +133,7 @@ def test_sequences(dtype):
             made += [torch.range(0, 7, 2, dtype=dtype, device=device), torch.arange(0.7, 9.9, 3.5, dtype=dtype, device=device)]
         return made
 
-    for a, e in zip(on("npu"), on("cpu"), strict=True):
+    for a, e in strict_zip(on("npu"), on("cpu")):
         torch.testing.assert_close(a.cpu(), e)
 
 

@@ -2,6 +2,7 @@
 import pytest
 import torch
 import torch_npu
+from pairs import strict_zip
 
 G = torch.Generator().manual_seed(5)
 
@@ -13,7 +14,7 @@ def rand(*size):
 def both(function, *args):
     expected = function(*args)
     actual = function(*(a.npu() if isinstance(a, torch.Tensor) else a for a in args))
-    for e, a in zip(expected if isinstance(expected, tuple) else (expected,), actual if isinstance(actual, tuple) else (actual,), strict=True):
+    for e, a in strict_zip(expected if isinstance(expected, tuple) else (expected,), actual if isinstance(actual, tuple) else (actual,)):
         torch.testing.assert_close(a.cpu(), e)
 
 
@@ -54,7 +55,7 @@ def test_learnable(zero):
                 y = torch._fake_quantize_learnable_per_tensor_affine(x, scale, point, -8, 7, 0.5)
             y.pow(2).sum().backward()
             outs.append([t.detach().cpu() for t in (y, x.grad, scale.grad, point.grad)])
-        for e, a in zip(*outs, strict=True):
+        for e, a in strict_zip(*outs):
             torch.testing.assert_close(a, e)
 
 

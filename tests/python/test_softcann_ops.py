@@ -12,6 +12,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 from aclnn_client import AclError, Call, Client, Out, Ref, Scalar  # noqa: E402
 from softcann_cases import CASES, DRAWS, OUT, Changed, Space  # noqa: E402
+from pairs import strict_zip  # noqa: E402
 
 ROWS = Path(__file__).resolve().parents[2] / "softcann" / "ops"
 
@@ -53,7 +54,7 @@ def test_row(client, name, arguments, want, tolerance):
     got = client.run(name, *[resolve(a, wanted) for a in arguments])
     assert next(wanted, None) is None, "more expectations than outputs"
     got = got if isinstance(got, tuple) else (got,)
-    for result, expected in zip(got, want, strict=True):
+    for result, expected in strict_zip(got, want):
         expected = expected.detach()
         close = {} if tolerance is None else {"rtol": tolerance, "atol": tolerance}
         torch.testing.assert_close(result, expected, equal_nan=True, **close)
