@@ -56,7 +56,7 @@ outcome() {
     wheel) words=$(grep -oE "(manylinux_2_28|linux)_$arch" "$log" | tail -n 1) ;;
     core) words=$(grep -E "^[0-9]+ (passed|failed)|^=.*(passed|failed)" "$log" | tail -n 1 | sed -e 's/=*//g' -e 's/ in [0-9.]*s.*//' -e 's/,/;/g' -e 's/^ *//') ;;
     opinfo) words=$(grep -E "^[0-9]+ passed" "$log" | sed -e 's/, [0-9]* complaints.*//' -e 's/,/;/g') ;;
-    digits) words=$(grep -oE "[0-9.]+ ?% " "$log" | tail -n 1) ;;
+    digits) words=$(grep -oE "[0-9.]+ ?% " "$log" | tail -n 1 | tr -d " ") ;;
   esac
   if [ "$code" != 0 ] && [ "$step" != opinfo ]; then echo "failed${words:+: $words}"; else echo "${words:-passes}"; fi
 }

@@ -117,10 +117,10 @@ Tensor scaled_mm(const Tensor& a, const Tensor& b, const Tensor& scale_a, const 
   return (scale_result.has_value() && scale_result->defined() ? out.mul(*scale_result) : out).to(dtype);
 }
 
-const Tensor& plain_scale(at::TensorList scales, at::IntArrayRef recipe, const char* op) {
+const Tensor& plain_scale(const at::ITensorListRef& scales, at::IntArrayRef recipe, const char* op) {
   TORCH_CHECK_NOT_IMPLEMENTED(scales.size() == 1 && recipe.size() == 1 && (recipe[0] == 0 || recipe[0] == 1), op,
                               " on npu takes one scale per tensor or per row; got ", scales.size(), " scales with recipe ", recipe);
-  return scales[0];
+  return *scales.begin();
 }
 
 bool grouped_mm_is_fused(const Tensor& a, const Tensor& b, const OptionalTensor& offs, const OptionalTensor& bias,

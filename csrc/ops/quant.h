@@ -1,6 +1,7 @@
 // Fake quantisation and products of quantised matrices. Rows of quant.yaml use these.
 #pragma once
 
+#include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_fake_quantize_learnable_per_channel_affine_native.h>
 #include <ATen/ops/_fake_quantize_learnable_per_tensor_affine_native.h>
@@ -30,7 +31,7 @@ at::Tensor weight_int8pack_mm(const at::Tensor& self, const at::Tensor& weight, 
 at::Tensor scaled_mm(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale_a, const at::Tensor& scale_b,
                      const OptionalTensor& bias, const OptionalTensor& scale_result, optional<at::ScalarType> out_dtype);
 // The scales of the `_v2` spellings, where the recipe is one number per tensor (0) or per row (1).
-const at::Tensor& plain_scale(at::TensorList scales, at::IntArrayRef recipe, const char* op);
+const at::Tensor& plain_scale(const at::ITensorListRef& scales, at::IntArrayRef recipe, const char* op);
 bool grouped_mm_is_fused(const at::Tensor& a, const at::Tensor& b, const OptionalTensor& offs, const OptionalTensor& bias,
                          optional<at::ScalarType> out_dtype);
 at::Tensor grouped_mm(const at::Tensor& a, const at::Tensor& b, const at::Tensor& offs, const at::Tensor& scale_a,
