@@ -180,7 +180,7 @@ void copy_between_devices(const at::Tensor& dst, const at::Tensor& src, bool non
 // The usual case, told by a few loads: on one device, nothing lazy, equal sizes, no memory in common, no element twice.
 bool is_plain_device_copy(const at::Tensor& src, const at::Tensor& dst) {
   constexpr c10::DispatchKeySet lazy({c10::DispatchKey::Conjugate, c10::DispatchKey::Negative});
-  return src.is_privateuseone() && src.device() == dst.device() && !(src.key_set() | dst.key_set()).has_any(lazy) &&
+  return is_npu(src) && src.device() == dst.device() && !(src.key_set() | dst.key_set()).has_any(lazy) &&
          src.sizes() == dst.sizes() && dst.is_contiguous() && !dst.storage().is_alias_of(src.storage());
 }
 

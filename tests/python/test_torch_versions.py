@@ -33,3 +33,10 @@ def test_every_bridge_has_a_bound():
         assert not directory.is_dir() or re.fullmatch(r"before_\d+_\d+", directory.name), directory
     for directory in (ROOT / "csrc" / "ops").iterdir():
         assert not directory.is_dir() or re.fullmatch(r"since_\d+_\d+", directory.name), directory
+
+
+def test_names_that_some_torch_spells_otherwise_are_bridged():
+    """optional, nullopt and is_npu() of csrc/compat/compat.h stand for what old versions of ATen have under other names."""
+    own = list(_lines(r"std::(optional<|nullopt\b)|(?<!device)(\.|->)is_privateuseone\(\)", "csrc/ops", "csrc/launch", "softcann/ops",
+                      suffixes={".h", ".cpp", ".yaml"}))
+    assert own == []
