@@ -98,14 +98,14 @@ def replace(call, changes):
     return Call(call.name, tree_map(swap, call.args), {k: tree_map(swap, v) for k, v in call.kwargs.items()})
 
 
-def build(call, device):
-    """(args, kwargs, [(Tensor, as built, its whole storage as a 1-D tensor)]) on a device."""
+def build(call, device, place=lambda t: torch.tensor(t.data, dtype=DTYPES[t.dtype])):
+    """(args, kwargs, [(Tensor, as built, its whole storage as a 1-D tensor)]) on a device; ``place`` makes storages."""
     built = {}
 
     def value(v):
         if isinstance(v, Tensor):
             if id(v) not in built:
-                storage = torch.tensor(v.data, dtype=DTYPES[v.dtype])
+                storage = place(v)
                 if not v.on_cpu:
                     storage = storage.to(device)
                 built[id(v)] = (v, storage.as_strided(v.size, v.stride, v.offset), storage)

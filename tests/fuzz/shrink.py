@@ -61,8 +61,8 @@ def weight(call):
     return total + len(repr([a for a in call.args if not isinstance(a, Tensor)])) + 10 * len(call.kwargs)
 
 
-def shrink(call, differs):
-    """The smallest call found for which ``differs(call)`` holds."""
+def shrink(call, differs, smaller):
+    """``smaller(call)`` for calls for which ``differs(call)`` holds, each smaller than the one before."""
     attempts, changed = 0, True
     while changed and attempts < ATTEMPTS:
         changed = False
@@ -76,5 +76,5 @@ def shrink(call, differs):
                 better = False
             if better:
                 call, changed = candidate, True
+                smaller(call)
                 break
-    return call
