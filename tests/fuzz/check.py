@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from tests.fuzz.calls import DTYPES, NAMES, build, tensors
-from tests.fuzz.generate import written_by
+from tests.fuzz.calls import DTYPES, NAMES, build, make, replace, tensors
+from tests.fuzz.generate import elements, written_by
 
 #: dtype -> (relative, absolute)
 TOLERANCE = {torch.float64: (1e-6, 1e-6), torch.float32: (1e-4, 1e-4), torch.float16: (4e-3, 4e-3), torch.bfloat16: (3e-2, 3e-2),
@@ -61,9 +61,9 @@ def compare(expected, actual, values, least=(0, 0)):
     if isinstance(expected, (list, tuple)):
         if len(expected) != len(actual):
             return Difference("shape", f"{len(actual)} results instead of {len(expected)}")
-        for e, a in zip(expected, actual):
+        for i, (e, a) in enumerate(zip(expected, actual)):
             if d := compare(e, a, values, least):
-                return d
+                return Difference(d.kind, f"result {i}: {d.detail}")
         return None
     if (expected is None or isinstance(expected, torch.Tensor)) != (actual is None or isinstance(actual, torch.Tensor)) or (expected is None) != (actual is None):
         return Difference("shape", f"{'a tensor' if expected is None else 'nothing'} instead of {'nothing' if expected is None else 'a tensor'}")
@@ -130,53 +130,92 @@ def undefined(call):
     return compare(first, second, values) is not None or any(compare(a, b, values) for (_, a, _), (_, b, _) in zip(arguments, again))
 
 
-def check(call, mark=lambda phase: None):
-    """None where both devices agree (or the call cannot be built), else the Difference."""
-    mark("cpu")
-    try:
-        args, kwargs, before = build(call, "cpu")
-    except Exception:
-        return None
-    overload = call.overload
+@dataclass
+class Outcome:
+    """What a device makes of a call."""
+    result: object = None
+    error: Exception = None
+    arguments: list = ()    # as `build` gives them, afterwards
+
+
+def on_cpu(call):
+    args, kwargs, arguments = build(call, "cpu")
     torch.manual_seed(5)
     try:
-        expected, refused = overload(*args, **kwargs), None
+        return Outcome(call.overload(*args, **kwargs), arguments=arguments)
     except Exception as e:
-        expected, refused = None, e
-    if refused is not None and "can't allocate memory" in str(refused):   # more than a worker may have
-        return None
-    mark("npu")
+        return Outcome(error=e)
+
+
+def on_npu(call):
+    """The Outcome, or the Difference "lost" if the device does not work afterwards."""
     torch.manual_seed(5)
-    actual = failed = None
     try:
-        args, kwargs, after = build(call, "npu")
-        actual = overload(*args, **kwargs)
+        args, kwargs, arguments = build(call, "npu")
+        result = call.overload(*args, **kwargs)
         torch.npu.synchronize()
+        return Outcome(result, arguments=arguments)
     except Exception as e:
-        failed = e
-        try:
-            torch.npu.synchronize()
-        except Exception:
-            pass
-        try:
-            if (torch.ones(2).npu() + 1).cpu().tolist() != [2, 2]:
-                return Difference("lost", f"the device computes nonsense after {first_line(e)}")
-        except Exception as second:
-            return Difference("lost", f"the device is not usable ({first_line(second)}) after {first_line(e)}")
-    if refused is not None:
-        return None if failed is not None else Difference("no error", f"the CPU raises {first_line(refused)}")
-    if failed is not None:
-        return Difference("error", first_line(failed))
-    values = not drawn(overload)
+        error = e
     try:
-        if d := compare(expected, actual, values, tolerance(call)):
+        torch.npu.synchronize()
+    except Exception:
+        pass
+    try:
+        if (torch.ones(2).npu() + 1).cpu().tolist() != [2, 2]:
+            return Difference("lost", f"the device computes nonsense after {first_line(error)}")
+    except Exception as second:
+        return Difference("lost", f"the device is not usable ({first_line(second)}) after {first_line(error)}")
+    return Outcome(error=error)
+
+
+def judge(call, cpu, npu, same_layout=True):
+    """None, or how npu's outcome of the call differs from the CPU's, which may be that of tensors in another layout."""
+    if cpu.error is not None:
+        return None if npu.error is not None else Difference("no error", f"the CPU raises {first_line(cpu.error)}")
+    if npu.error is not None:
+        return Difference("error", first_line(npu.error))
+    values = not drawn(call.overload)
+    try:
+        if d := compare(cpu.result, npu.result, values, tolerance(call)):
             return d
         written = written_by(call)
-        for (t, e, e_storage), (_, a, a_storage) in zip(before, after):
+        for (_, e, e_storage), (t, a, a_storage) in zip(cpu.arguments, npu.arguments):
             # What is only read must not change anywhere; an output may have been resized, and then its storage is scratch.
-            d = compare(e, a, values, tolerance(call)) if any(t is w for w in written) else compare(e_storage, a_storage, True)
+            if any(t is w for w in written):
+                d = compare(e, a, values, tolerance(call))
+            else:
+                d = compare(e_storage, a_storage, True) if same_layout else compare(e, a, True)
             if d:
                 return Difference("argument", f"{t.dtype}{list(t.size)} afterwards: {d.detail}")
     except Exception as e:
         return Difference("error", f"comparing: {first_line(e)}")
     return None
+
+
+def check(call, mark=lambda phase: None):
+    """None where both devices agree (or the call cannot be built), else the Difference."""
+    mark("cpu")
+    try:
+        cpu = on_cpu(call)
+    except Exception:
+        return None
+    if "can't allocate memory" in str(cpu.error):   # more than a worker may have
+        return None
+    mark("npu")
+    npu = on_npu(call)
+    difference = npu if isinstance(npu, Difference) else judge(call, cpu, npu)
+    if difference is None or difference.kind == "lost":
+        return difference
+    # Some of ATen's CPU kernels take every tensor to be contiguous, or refuse others. What they make of contiguous ones counts.
+    dense = contiguous(call)
+    return None if dense is not None and judge(call, on_cpu(dense), npu, same_layout=False) is None else difference
+
+
+def contiguous(call):
+    """The call with every tensor contiguous, or None if they are."""
+    changes = {id(t): make(t.dtype, t.size, iter(elements(t)).__next__) for t in tensors(call) if not t.contiguous()}
+    for new, t in ((changes.get(id(t)), t) for t in tensors(call)):
+        if new is not None:
+            new.on_cpu = t.on_cpu
+    return replace(call, changes) if changes else None
