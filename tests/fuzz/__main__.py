@@ -233,13 +233,14 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--case", type=int, help="only this one")
     parser.add_argument("--select", default="", help="regular expression that finds operator names")
+    parser.add_argument("--samples", type=int, default=6, help="of each entry of the operator database, to start calls from")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="do not shrink")
     parser.add_argument("--json", help="append each difference to this file")
     options = parser.parse_args()
     os.environ["TORCH_NPU_FALLBACK"] = "silent"
 
-    seeds, names = load(options.select)
+    seeds, names = load(options.select, options.samples)
     if options.case is not None:
         from tests.fuzz import check, generate
         from tests.fuzz.calls import code
@@ -267,15 +268,15 @@ def main():
     sys.exit(1 if run.shown or stale else 0)
 
 
-def load(select):
+def load(select, samples):
     """The recorded calls, made in a child so that this process starts no thread before it forks, and the operators."""
     from tests.fuzz import seeds
-    if not seeds.CACHE.exists():
+    if not seeds.cache(samples).exists():
         print("recording calls of PyTorch's operator database, once", flush=True)
-        child = multiprocessing.get_context("spawn").Process(target=seeds.load)
+        child = multiprocessing.get_context("spawn").Process(target=seeds.load, args=(samples,))
         child.start()
         child.join()
-    return seeds.load(), operators(select)
+    return seeds.load(samples), operators(select)
 
 
 if __name__ == "__main__":

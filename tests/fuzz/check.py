@@ -19,7 +19,7 @@ KNOWN = Path(__file__).resolve().parent / "known.yaml"
 
 @dataclass
 class Difference:
-    kind: str      # error, no error, dtype, shape, values, argument, lost
+    kind: str      # error, no error, dtype, shape, values, written (an argument), argument (one that is only read), lost
     detail: str
 
 
@@ -187,7 +187,7 @@ def judge(call, cpu, npu, same_layout=True):
             else:
                 d = compare(e_storage, a_storage, True) if same_layout else compare(e, a, True)
             if d:
-                return Difference("argument", f"{t.dtype}{list(t.size)} afterwards: {d.detail}")
+                return Difference("written" if any(t is w for w in written) else "argument", f"{t.dtype}{list(t.size)} afterwards: {d.detail}")
     except Exception as e:
         return Difference("error", f"comparing: {first_line(e)}")
     return None
@@ -205,11 +205,11 @@ def check(call, mark=lambda phase: None):
     mark("npu")
     npu = on_npu(call)
     difference = npu if isinstance(npu, Difference) else judge(call, cpu, npu)
-    if difference is None or difference.kind == "lost":
+    if difference is None or difference.kind in ("lost", "argument"):
         return difference
     # Some of ATen's CPU kernels take every tensor to be contiguous, or refuse others. What they make of contiguous ones counts.
     dense = contiguous(call)
-    return None if dense is not None and judge(call, on_cpu(dense), npu, same_layout=False) is None else difference
+    return judge(call, on_cpu(dense), npu, same_layout=False) if dense is not None else difference
 
 
 def contiguous(call):

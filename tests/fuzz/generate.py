@@ -315,6 +315,44 @@ def from_schema(rng, name):
     return call
 
 
+# ---- what ATen's CPU kernels do not check -------------------------------------------------------------------------------
+#: function -> (argument with indices, how many values they have, by the call's arguments): the CPU's kernels take any other
+#: index for an address.
+UNCHECKED = [
+    (r"(adaptive_|fractional_)?max_pool2d(_with_indices)?_backward.*", "indices", lambda a: extents(a["self"], 2)),
+    (r"(adaptive_|fractional_)?max_pool3d(_with_indices)?_backward.*", "indices", lambda a: extents(a["self"], 3)),
+    (r"nll_loss2d_(forward|backward).*", "target", lambda a: (*a["self"].size, 1, 1)[1]),
+    (r"_embedding_bag.*backward", "offset2bag", lambda a: (*a["grad"].size, 0)[0]),
+    (r"_embedding_bag.*backward", "maximum_indices", lambda a: a["num_weights"]),
+]
+MOST = 1000   # elements of a range
+
+
+def extents(t, n):
+    return math.prod(t.size[-n:])
+
+
+def within_memory(call):
+    """The call with indices that are addresses within their tensor, and without a range of gigabytes."""
+    schema = call.overload._schema.arguments
+    given = {a.name: v for a, v in zip(schema, call.args)} | call.kwargs
+    name = call.name.removeprefix("aten::")
+    for pattern, argument, count in UNCHECKED:
+        t = given.get(argument)
+        if re.fullmatch(pattern, name) and isinstance(t, Tensor) and t.kind == "int":
+            n = count(given)
+            if n <= 0:
+                return None if t.data else call
+            call = replace(call, {id(t): Tensor(t.dtype, [v % n for v in t.data], t.size, t.stride, t.offset)})
+    if re.match(r"(arange|range|linspace|logspace)\b", name):
+        numbers = {k: v for k, v in given.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+        step = numbers.get("step", 1) or 1
+        distance = numbers.get("end", 0) - numbers.get("start", 0)
+        if numbers.get("steps", 0) > MOST or "steps" not in numbers and math.isfinite(distance) and math.isfinite(step) and abs(distance / step) > MOST:
+            return None
+    return call
+
+
 # ---- one case ------------------------------------------------------------------------------------------------------------
 def outputs_of(call):
     return [a.name for a in call.overload._schema.arguments if a.is_out]
@@ -393,4 +431,5 @@ def generate(seed, number, names, seeds):
     call.kwargs = {k: v for k, v in call.kwargs.items() if k not in outputs}
     for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4])):
         call = rng.choice(CHANGES_WITHIN if internal(name) else CHANGES)(rng, call)
-    return with_outputs(rng, call, source) if outputs else call
+    call = within_memory(call)
+    return with_outputs(rng, call, source) if outputs and call is not None else call

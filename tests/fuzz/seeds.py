@@ -11,10 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.fuzz.calls import NAMES, Call, DeviceOfRun, Tensor, tree_map
 
-SAMPLES = 6           # of each OpInfo and dtype
+SAMPLES = 6           # of each OpInfo and dtype; of one, float32 alone is recorded
 CALLS = 30            # kept of each overload
 ELEMENTS = 400        # of a tensor's storage
-CACHE = Path(tempfile.gettempdir()) / f"torch_npu_fuzz_seeds_{os.getuid()}_{torch.__version__}.pickle"
+
+
+def cache(samples):
+    return Path(tempfile.gettempdir()) / f"torch_npu_fuzz_seeds_{os.getuid()}_{torch.__version__}_{samples}.pickle"
 
 
 class Unrecordable(Exception):
@@ -67,17 +70,18 @@ def describe(t):
     return Tensor(NAMES[t.dtype], data, tuple(t.size()), tuple(t.stride()))
 
 
-def harvest():
+def harvest(samples):
     from torch.testing._internal.common_methods_invocations import op_db
     calls = {}
     recorder = Recorder(calls)
     torch.manual_seed(0)
+    kinds = ((torch.float32, False), (torch.float32, True), (torch.int64, False), (torch.complex64, False))
     for op in op_db:
-        for dtype, backward in ((torch.float32, False), (torch.float32, True), (torch.int64, False), (torch.complex64, False)):
+        for dtype, backward in kinds if samples > 1 else kinds[:2]:
             if dtype not in op.supported_dtypes("cpu") or (backward and not op.supports_autograd):
                 continue
             try:
-                for sample in itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=backward), SAMPLES):
+                for sample in itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=backward), samples):
                     with warnings.catch_warnings(), torch.set_grad_enabled(backward):
                         warnings.simplefilter("ignore")
                         try:
@@ -95,11 +99,12 @@ def harvest():
     return {name: list(kept.values()) for name, kept in calls.items() if kept}
 
 
-def load():
-    """The recorded calls; the recording takes minutes and is kept in a temporary file for this torch version."""
-    if not CACHE.exists():
-        seeds = harvest()
-        part = CACHE.with_suffix(f".{os.getpid()}")
+def load(samples=SAMPLES):
+    """The recorded calls; the recording takes a minute and is kept in a temporary file for this torch version."""
+    file = cache(samples)
+    if not file.exists():
+        seeds = harvest(samples)
+        part = file.with_suffix(f".{os.getpid()}")
         part.write_bytes(pickle.dumps(seeds))
-        part.rename(CACHE)
-    return pickle.loads(CACHE.read_bytes())
+        part.rename(file)
+    return pickle.loads(file.read_bytes())

@@ -72,3 +72,20 @@ def run_module(run_python):
         return run_python("-m", module, *arguments, **options)
 
     return run
+
+
+@pytest.fixture
+def same_error():
+    """Calls a function of a device for the CPU and for npu: the error and the first line of its text must be the same, and npu must
+    compute afterwards."""
+    def check(call):
+        import torch
+
+        with pytest.raises(Exception) as expected:
+            call("cpu")
+        with pytest.raises(type(expected.value)) as actual:
+            call("npu")
+        assert str(actual.value).splitlines()[0] == str(expected.value).splitlines()[0]
+        assert torch.ones(2, device="npu").sum().item() == 2
+
+    return check
