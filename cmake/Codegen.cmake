@@ -29,5 +29,5 @@ generated(sdk_headers SCRIPT gen_sdk.py
 
 generated(cann_symbols SCRIPT gen_symbols.py
   ARGUMENTS --out ${GEN_DIR}/cann
-  OUTPUTS ${GEN_DIR}/cann/symbols.h ${GEN_DIR}/cann/error_table.inc)
+  OUTPUTS ${GEN_DIR}/cann/symbols.h ${GEN_DIR}/cann/error_table.inc ${GEN_DIR}/cann/functions.csv ${GEN_DIR}/cann/releases.csv)
 add_dependencies(cann_symbols sdk_headers)

@@ -61,19 +61,30 @@ def parse_parameters(text):
     return tuple(out)
 
 
+#: CANN's releases in order, as far as functions are recorded for them. The first is the oldest one that the adapter supports;
+#: "master" is in no release yet.
+RELEASES = ("7.0.0", "8.0.RC1", "8.0.RC2", "8.0.RC3", "8.0.0", "8.1.RC1", "8.2.RC1", "8.3.RC1", "8.5.0", "9.0.0", "9.1.0",
+            "9.2.0-beta.2", "master")
+
+
 @dataclass(frozen=True)
 class AclnnOp:
     name: str                    # "aclnnAdd"
     header: str                  # "aclnnop/aclnn_add.h"
     parameters: tuple            # without workspaceSize and executor
     dtypes: dict = field(hash=False)   # parameter name -> frozenset of "FLOAT", "INT8", ...; absent = undocumented
-    since: str = ""
+    since: str = ""              # as Function.since
     used_by_adapter: bool = False
     max_workspace: bool = False        # there is also <name>GetMaxWorkspaceSize with the parameters of the first phase
 
     @property
     def kinds(self):
         return "".join(p.kind for p in self.parameters)
+
+    @property
+    def always(self):
+        """Whether every supported CANN has it."""
+        return self.since == f"<={RELEASES[0]}"
 
 
 def _dtypes(text):
@@ -118,7 +129,7 @@ class Function:
     result: str
     parameters: tuple
     header: str      # "" = no header of the SDK declares it
-    since: str       # first CANN release known to have it, "" = unknown
+    since: str       # "8.5.0": the CANN release it came with; "<=8.1.RC1": the oldest one it is recorded in; "" = not recorded
     required: bool   # by the adapter
 
     @property

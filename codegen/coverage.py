@@ -26,7 +26,7 @@ from torchgen import local
 ROOT = Path(__file__).resolve().parent.parent
 OPS = ROOT / "csrc" / "ops"
 REASONS = OPS / "without_kernel.csv"
-ACLNN = re.compile(r"\b(aclnn[A-Z]\w*)\b")
+ACLNN = re.compile(r"(?<!found\(aclnn::)\b(aclnn[A-Z]\w*)\b")  # asking for one is not calling it
 IMPL = re.compile(r'm\.impl\(\s*"(?:aten::)?([\w.]+)",\s*(?:TORCH_FN\(([\w:<>]+)\)|([^;]*);)', re.S)
 
 

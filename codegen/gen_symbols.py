@@ -3,6 +3,7 @@
     python codegen/gen_symbols.py --out BUILD/gen/cann
 
 ``symbols.h``: one typed Symbol per function, found by name at run time.  ``error_table.inc``: codes with name, cause, next step.
+``functions.csv`` and ``releases.csv``: which CANN release has which function, for softcann as an older CANN.
 """
 import argparse
 from pathlib import Path
@@ -26,7 +27,7 @@ def render_symbols():
     for f in functions:
         requirement = "required" if f.required else "optional"
         out.append(f'inline Symbol<{f.function_type()}> {f.name}{{"{f.name}", Library::{ids[f.library]}, '
-                   f'Requirement::{requirement}, "{f.since.lstrip("<=")}"}};')
+                   f'Requirement::{requirement}, "{f.since}"}};')
     return "\n".join([*out, "", "}  // namespace torch_npu::cann", ""])
 
 
@@ -41,12 +42,24 @@ def render_errors():
     return "\n".join([*out, ""])
 
 
+def render_since():
+    """What ``python -m torch_npu.softcann --release`` takes away."""
+    rows = {f.name: f.since for f in [*abi_model.functions().values(), *abi_model.aclnn_ops().values()]}
+    return "\n".join(["name,since", *(f"{name},{since}" for name, since in sorted(rows.items())), ""])
+
+
+def render_releases():
+    return "\n".join(["release", *(r for r in abi_model.RELEASES if r != "master"), ""])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     write_if_changed(args.out / "symbols.h", render_symbols())
     write_if_changed(args.out / "error_table.inc", render_errors())
+    write_if_changed(args.out / "functions.csv", render_since())
+    write_if_changed(args.out / "releases.csv", render_releases())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,11 @@ Kept by hand and never touched here: ``*_manual.csv`` (rows the facts do not hav
 import argparse
 import csv
 import re
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import abi_model  # noqa: E402
 
 ABI = Path(__file__).resolve().parent.parent / "abi"
 
@@ -48,6 +52,7 @@ def aclnn(facts):
     """Two-phase operators.  Rows without a public signature are left out: nothing can be exported for them."""
     rows, seen = [], set()
     table = _read(facts / "aclnn_functions.csv")
+    since = Since(facts)
     max_workspace = {r["op"] for r in table if r["function"].endswith("GetMaxWorkspaceSize")}
     for r in table:
         text = r["parameters"]
@@ -66,89 +71,29 @@ def aclnn(facts):
             "op": r["op"], "header": "aclnnop/" + header, "split_library": r["library"],
             "parameters": "; ".join(parts[:-2]),
             "dtypes": re.sub(r"\s+", " ", r["documented_dtypes"]).strip(),
-            "used_by_adapter": r["used_by_torch_npu"], "since": r["first_seen"],
+            "used_by_adapter": r["used_by_torch_npu"], "since": since(r["op"], r),
             "max_workspace": "yes" if r["op"] in max_workspace else "",
         })
     rows.sort(key=lambda r: r["op"])
     _write("aclnn.csv", list(rows[0]), rows)
 
 
-#: function tables that the SDK and softcann are made from, and how their library column is spelled here
-LIBRARY = {
-    "libhccl.so (implemented in libhcomm.so)": "libhccl.so", "libhcomm.so (torch_npu looks it up there)": "libhccl.so",
-    "libprofapi.so (reached through libascendcl.so/libge_runner.so)": "libprofapi.so",
-}
+class Since:
+    """The first release with a function: ``8.5.0`` where it came with that release, ``<=8.1.RC1`` where that is the oldest one it
+    is recorded in, and older ones are not known.  Headers are at hand from 8.1.RC1 on (``first_seen``); ``first_known.csv`` has
+    what clients of older releases use."""
 
-#: types that headers use and no table defines: handles and codes of the driver layer
-EXTRA_TYPEDEFS = {
-    "rtError_t": "int32_t", "rtStream_t": "void*", "drvError_t": "int32_t", "char_t": "char", "ThreadHandle": "uint64_t",
-    "HcclMemHandle": "void*",
-}
+    def __init__(self, facts):
+        self.known = {r["name"]: r["release"] for r in _read(facts / "first_known.csv")}
 
-
-def functions(facts):
-    rows = []
-    for table in ("acl_functions.csv", "hccl_functions.csv", "aux_functions.csv"):
-        for r in _read(facts / table):
-            library = LIBRARY.get(r["library"], r["library"])
-            if not library.startswith("lib") or any(x["name"] == r["name"] for x in rows):
-                continue
-            how = r.get("how_used", "") + r.get("requirement", "")
-            if r["return_type"].strip() in ("", "?") or "?" in r["parameters"]:
-                continue
-            rows.append({
-                "name": r["name"], "library": library, "return": _type(r["return_type"]),
-                "parameters": _function_parameters(r["parameters"]),
-                "header": r["header"] if r["header"].endswith(".h") and " " not in r["header"] else "",
-                "requirement": "optional" if "optional" in how or "probe" in how else "required",
-                "used_by_adapter": "yes" if r.get("used_by_torch_npu", r.get("in_wheel")) == "yes" else "no",
-                "since": r.get("first_seen", ""),
-            })
-    rows.sort(key=lambda r: (r["library"], r["name"]))
-    _write("functions.csv", list(rows[0]), rows)
-
-
-def _function_parameters(text):
-    parts = [p for p in (p.strip() for p in text.split(";")) if p and p != "void"]
-    out = []
-    for i, part in enumerate(parts):
-        if part == "...":
-            out.append("...")
-            continue
-        m = re.match(r"^(?P<type>.*?[\s*&])(?P<name>\w+)(?P<array>\[\w*\])?$", part)
-        if not m:
-            m = re.match(r"^(?P<type>.+)$", part)
-            out.append(f"{_type(m['type'])} arg{i}")
-        else:
-            out.append(f"{_type(m['type'])}{'*' if m['array'] else ''} {m['name']}")
-    return "; ".join(out)
-
-
-def constants(facts):
-    rows, seen = [], set()
-    for r in _read(facts / "acl_enums.csv"):
-        if r["constant"] not in seen:  # the first source is the newest
-            seen.add(r["constant"])
-            rows.append({"enum": r["enum"], "constant": r["constant"], "value": r["value"], "header": r["header"], "area": r["area"]})
-    _write("constants.csv", list(rows[0]), rows)
-
-
-def structs(facts):
-    rows, source = [], {}
-    for r in _read(facts / "acl_structs.csv"):
-        if source.setdefault(r["name"], r["source_repo"]) != r["source_repo"]:
-            continue
-        rows.append({k: r[c] for k, c in (("kind", "kind"), ("name", "name"), ("size", "size_bytes"), ("field", "field"),
-                                          ("type", "type"), ("offset", "offset_bytes"), ("header", "header"), ("area", "area"))})
-    rows += [{"kind": "typedef", "name": n, "size": "", "field": "", "type": t, "offset": "", "header": "", "area": "extra"}
-             for n, t in EXTRA_TYPEDEFS.items() if n not in source]
-    _write("structs.csv", list(rows[0]), rows)
-
-
-def small_tables(facts):
-    for name, target in (("soc_names.csv", "soc_names.csv"), ("versions.csv", "versions.csv")):
-        rows = _read(facts / name)
-        _write(target, list(rows[0]), rows)
+    def __call__(self, name, row):
+        seen = row["first_seen"]
+        if not seen and row.get("sig_8_1_RC1") == "absent" and UNPUBLISHED.search(row["header"]) is None:
+            seen = "master"
+        known = self.known.get(name)
+        if known and (not seen or abi_model.RELEASES.index(known) < abi_model.RELEASES.index(seen.removeprefix("<="))):
+            return "<=" + known
+        return seen
 
 
 #: What the adapter cannot work without, in every CANN it supports; the rest is asked for with ``available()``.
@@ -188,15 +133,15 @@ def _library(text):
 
 
 def functions(facts):
-    rows, seen = [], set()
+    rows, seen, since = [], set(), Since(facts)
 
-    def add(name, library, result, parameters, header, since):
+    def add(name, library, result, parameters, header, first):
         if name in seen or not library.startswith("lib"):
             return
         seen.add(name)
         rows.append({
             "name": name, "library": library, "return": result, "parameters": parameters,
-            "header": "" if UNPUBLISHED.search(header) else header, "since": since,
+            "header": "" if UNPUBLISHED.search(header) else header, "since": first,
             "requirement": "required" if name in REQUIRED else "optional",
         })
 
@@ -204,7 +149,7 @@ def functions(facts):
         for r in _read(facts / table):
             if r["return_type"]:
                 add(r["name"], _library(r["library"]), _type(r["return_type"]), _named(r["parameters"]), r["header"],
-                    r["first_seen"])
+                    since(r["name"], r))
     for r in _read(facts / "aux_functions.csv"):
         if r["return_type"]:
             add(r["name"], _library(r["library"]), _type(r["return_type"]), _named(r["parameters"]), r["header"], "")
@@ -214,7 +159,7 @@ def functions(facts):
     for r in _read(facts / "aclnn_functions.csv"):
         if r["function"] == "(direct call)" and r["parameters"] and r["source_path"].endswith(".h"):
             add(r["op"], "libopapi.so", "aclnnStatus", re.sub(r" \[\w+\]", "", _named(r["parameters"])),
-                "aclnnop/" + r["source_path"].rsplit("/", 1)[-1], r["first_seen"])
+                "aclnnop/" + r["source_path"].rsplit("/", 1)[-1], since(r["op"], r))
     rows.sort(key=lambda r: (r["library"], r["name"]))
     _write("functions.csv", list(rows[0]), rows)
 

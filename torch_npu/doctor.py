@@ -27,6 +27,7 @@ REQUIRED_LIBRARIES = {
     "libnnopbase.so": ["libnnopbase.so"],
     "libopapi.so": ["libopapi.so", "libopapi_*.so", "libaclnn_*.so"],
 }
+OLDEST_CANN = "7.0.0"
 DEFAULT_LOCATIONS = [
     "/usr/local/Ascend/cann",
     "/usr/local/Ascend/ascend-toolkit/latest",
@@ -80,9 +81,8 @@ def judge_cann(version, table):
     if not version:
         return None, "its version is not written where CANN writes it"
     pairs = [row["torch"] for row in table if row["cann"] == version]
-    oldest = next((v for v in known if _release(v) >= (8,)), None)
-    if oldest and _release(version) < _release(oldest):
-        return False, f"too old: {oldest} or newer is needed"
+    if _release(version) < _release(OLDEST_CANN):
+        return False, f"too old: {OLDEST_CANN} or newer is needed"
     if pairs:
         return True, f"known; its vendor released adapters for torch {', '.join(pairs)} with it"
     if known and _release(version) > _release(known[-1]):
@@ -157,6 +157,22 @@ def _devices():
     return devices
 
 
+def _lacks():
+    """What the CANN in use lacks of what the adapter can use, as sentences."""
+    lacks = _library.bindings().lacks()
+    sentences = [f"{what} ({why})" for what, why in lacks["features"]]
+    if lacks["functions"]:
+        by_release = {}
+        for name, since in lacks["functions"]:
+            by_release.setdefault(since.replace("<=", "") or "unknown", []).append(name)
+        order = sorted(by_release, key=lambda r: _release(r) if r[0].isdigit() else (99,))
+        counts = ", ".join(f"{len(by_release[r])} of {r}" for r in order)
+        sentences.append(
+            f"{len(lacks['functions'])} of the {lacks['of']} operator functions that are used ({counts}); what needs them is composed of "
+            "others or runs on the CPU (torch_npu.fallbacks() counts)")
+    return sentences, {r: by_release[r] for r in order} if lacks["functions"] else {}
+
+
 def _compute():
     """Runs a small program on the npu in a process of its own; the reason why it failed, or ``None``."""
     try:
@@ -202,11 +218,14 @@ def examine(compute=True):
         "environment": {k: v for k, v in sorted(os.environ.items()) if k in VARIABLES or k.startswith(PREFIXES)},
         "cann": find_cann(),
         "in_use": _library.bindings().installation() if _library.loaded() else None,
+        "lacks": [],
+        "missing_functions": {},
         "devices": [],
     }
     reason = torch_npu.unavailable_reason()
     if reason is None:
         try:
+            report["lacks"], report["missing_functions"] = _lacks()
             report["devices"] = _devices()
         except Exception as e:
             reason = str(e)
@@ -238,7 +257,11 @@ def _print(report):
     if report["in_use"]:
         used = report["in_use"]
         what = f"softcann {used['softcann']}" if used["backend"] == "softcann" else f"CANN {used['version']}"
+        if used["backend"] == "cann" and used["softcann"]:
+            what += f" as softcann {used['softcann']} has it"
         row("in use", f"{what}  {used['home']}  ({used['reason']})")
+    for sentence in report["lacks"]:
+        row("lacks", sentence)
     for name, value in report["environment"].items():
         row("variable", f"{name}={value}")
     for d in report["devices"]:

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -118,6 +119,12 @@ class Loader {
       if (void* p = dlsym(h.handle, name)) return p;
     }
     return nullptr;
+  }
+
+  bool has_operator_libraries() {
+    std::lock_guard lock(mutex_);
+    open_operator_libraries();
+    return std::any_of(operator_libraries_.begin(), operator_libraries_.end(), [](const Handle& h) { return h.handle != nullptr; });
   }
 
  private:
@@ -293,7 +300,27 @@ void* find_aclnn_or_null(const char* name) noexcept {
   }
 }
 
-void* find_aclnn(const char* name) {
+bool has_operator_libraries() noexcept {
+  try {
+    return loader().has_operator_libraries();
+  } catch (...) {
+    return false;
+  }
+}
+
+std::string absence(const char* name, const char* since) {
+  const std::string text = std::string(name) + " is not in " + installed_note() + ": ";
+  const bool exact = since[0] != '<';
+  const std::string first = exact ? since : since + std::strlen("<=");
+  if (first.empty()) return text + "the release that brings it is not recorded";
+  if (first == "master") return text + "no release of CANN brings it yet";
+  if (version() && version() >= Version::parse(first)) {
+    return text + "CANN " + first + " has it, so this installation is not complete";
+  }
+  return text + (exact ? "it came with CANN " + first : "CANN " + first + " and newer have it");
+}
+
+void* find_aclnn(const char* name, const char* since) {
   if (void* p = loader().find_aclnn(name)) return p;
   if (!installation().problem.empty()) raise_unavailable(installation().problem);
   const Handle& opapi = loader().library(Library::opapi);
@@ -301,8 +328,7 @@ void* find_aclnn(const char* name) {
     raise_unavailable("the operator library of CANN cannot be used: " + opapi.state.error + " (" + installed_note() +
                       "); install the operator packages of CANN completely.");
   }
-  throw NPUNotSupportedError(0, std::string(name) + " is missing in " + opapi.state.path + " (" + version_note() +
-                                    "): install operator packages of CANN that have it.");
+  throw NPUNotSupportedError(0, absence(name, since) + ".");
 }
 
 void* SymbolBase::find() const noexcept {
@@ -329,8 +355,7 @@ void* SymbolBase::find_or_raise() const {
   if (h.handle == nullptr) {
     raise_unavailable(what + h.state.error + " (" + installed_note() + "); install CANN completely and source its set_env.sh.");
   }
-  throw NPUNotSupportedError(0, what + "it is missing in " + h.state.path + " (" + version_note() + "); install " +
-                                    (*since_ != '\0' ? "CANN " + std::string(since_) + " or newer." : "a newer CANN."));
+  throw NPUNotSupportedError(0, absence(*this) + ".");
 }
 
 }  // namespace torch_npu::cann

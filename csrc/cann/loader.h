@@ -35,9 +35,17 @@ TORCH_NPU_API const Installation& installation();
 // The libraries asked for so far.
 TORCH_NPU_API std::vector<LibraryState> libraries();
 
-// Address of an aclnn function, from where CANN would take it: custom operator packages first. The first raises.
-TORCH_NPU_API void* find_aclnn(const char* name);
+// Address of an aclnn function, from where CANN would take it: custom operator packages first. The first raises; `since` is as in
+// symbol.h, for its message.
+TORCH_NPU_API void* find_aclnn(const char* name, const char* since);
 TORCH_NPU_API void* find_aclnn_or_null(const char* name) noexcept;
+
+// Whether the operator libraries could be opened at all.
+TORCH_NPU_API bool has_operator_libraries() noexcept;
+
+// "aclnnCdist is not in CANN 8.0.0 at /usr/local/Ascend: it came with CANN 9.0.0". Ends without a full stop.
+TORCH_NPU_API std::string absence(const char* name, const char* since);
+inline std::string absence(const SymbolBase& symbol) { return absence(symbol.name(), symbol.since()); }
 
 // Directory of libtorch_npu.so.
 std::string own_directory();

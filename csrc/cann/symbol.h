@@ -30,7 +30,8 @@ class TORCH_NPU_API SymbolBase {
   }
 
   const char* name() const noexcept { return name_; }
-  const char* since() const noexcept { return since_; }  // first CANN version known to have it; "" = always
+  // The CANN release it came with ("8.5.0"), or the oldest one it is recorded in ("<=8.1.RC1"); "" = not recorded.
+  const char* since() const noexcept { return since_; }
   Library library() const noexcept { return library_; }
   Requirement requirement() const noexcept { return requirement_; }
 

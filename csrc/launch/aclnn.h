@@ -3,9 +3,13 @@
 #pragma once
 
 #include <c10/core/ScalarType.h>
+#include <c10/macros/Macros.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+
+#include "cann/export.h"
 
 struct aclOpExecutor;
 
@@ -29,9 +33,25 @@ struct AclnnFunction {
   const char* outputs;             // per parameter: 'i' input, 'o' output, 'b' both
   Invoke invoke;
   bool cacheable;                  // false where arguments change on every call (seeds)
+  const char* since;               // as SymbolBase::since()
   mutable std::atomic<void*> phase1{nullptr};
-  mutable std::atomic<void*> phase2{nullptr};
+  mutable std::atomic<void*> phase2{nullptr};  // set after phase1
+  mutable std::atomic<bool> absent{false};     // looked for in vain
 };
+
+bool find(const AclnnFunction& f) noexcept;
+
+// Whether the CANN in use has the function. True also where no CANN can be used: the call then says what is wrong.
+inline bool found(const AclnnFunction& f) noexcept {
+  return C10_LIKELY(f.phase2.load(std::memory_order_relaxed) != nullptr) || find(f);
+}
+
+// All functions that the adapter's operators call.
+struct AclnnFunctions {
+  const AclnnFunction* const* first;
+  size_t count;
+};
+TORCH_NPU_API AclnnFunctions all_functions();
 
 inline bool dtype_documented(const AclnnFunction& f, int parameter, c10::ScalarType dtype) {
   const uint64_t mask = f.dtypes[parameter];

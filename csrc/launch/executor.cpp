@@ -1,8 +1,10 @@
 // The consumer's side of a launch: two-phase aclnn call, workspace, executor reuse, error attribution.
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -79,7 +81,7 @@ class Executor {
     resolve(*r.function);
     if (r.reply != nullptr) {
       run_for_shapes(view);
-    } else if (!r.function->cacheable || !config().reuse_executors) {
+    } else if (!r.function->cacheable || !reuse()) {
       run_once(view);
     } else {
       run_cached(view);
@@ -109,14 +111,20 @@ class Executor {
   }
 
  private:
+  static bool reuse() {
+    static const bool yes = config().reuse_executors && cann::aclSetAclOpExecutorRepeatable.available() &&
+                            cann::aclSetTensorAddr.available() && cann::aclDestroyAclOpExecutor.available();
+    return yes;
+  }
+
   static void check(int code, const char* call, const RecordView& view) {
     if (C10_UNLIKELY(code != 0)) cann::raise(code, call, view.describe().c_str());
   }
 
   static void resolve(const AclnnFunction& f) {
-    if (C10_LIKELY(f.phase2.load(std::memory_order_relaxed) != nullptr)) return;
-    f.phase1 = cann::find_aclnn((std::string(f.name) + "GetWorkspaceSize").c_str());
-    f.phase2 = cann::find_aclnn(f.name);
+    if (C10_LIKELY(f.phase2.load(std::memory_order_acquire) != nullptr)) return;
+    f.phase1 = cann::find_aclnn((std::string(f.name) + "GetWorkspaceSize").c_str(), f.since);
+    f.phase2 = cann::find_aclnn(f.name, f.since);
   }
 
   static aclOpExecutor* phase1(const RecordView& view, const Arguments& arguments, uint64_t* size) {
@@ -272,6 +280,27 @@ Executor& executor_of(int64_t device) {
 }
 
 }  // namespace
+
+bool find(const AclnnFunction& f) noexcept {
+  if (f.absent.load(std::memory_order_relaxed)) return false;
+  void* phase1 = cann::find_aclnn_or_null((std::string(f.name) + "GetWorkspaceSize").c_str());
+  void* phase2 = cann::find_aclnn_or_null(f.name);
+  if (phase1 != nullptr && phase2 != nullptr) {
+    f.phase1.store(phase1, std::memory_order_relaxed);
+    f.phase2.store(phase2, std::memory_order_release);
+    return true;
+  }
+  if (!cann::has_operator_libraries()) return true;
+  f.absent.store(true, std::memory_order_relaxed);
+  return false;
+}
+
+TORCH_NPU_API std::vector<const AclnnFunction*> missing_functions() {
+  std::vector<const AclnnFunction*> missing;
+  const AclnnFunctions all = all_functions();
+  std::copy_if(all.first, all.first + all.count, std::back_inserter(missing), [](const AclnnFunction* f) { return !found(*f); });
+  return missing;
+}
 
 void run_record(void* body) { executor_of(static_cast<const Record*>(body)->device).run(body); }
 

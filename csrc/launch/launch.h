@@ -80,6 +80,9 @@ struct ExecutorCacheStats {
 };
 ExecutorCacheStats executor_cache_stats(c10::DeviceIndex device);
 
+// The functions among those that operators call which this CANN does not have, by name.
+std::vector<const AclnnFunction*> missing_functions();
+
 // What a failed stream's message may be about: the last launch of the aclnn function named in `cann_message`, as
 // "aten::add.Tensor (aclnnAdd) with self=float32[2, 2], ...". Empty if none matches. Consumer must be drained.
 std::string describe_culprit(c10::DeviceIndex device, std::string_view cann_message);

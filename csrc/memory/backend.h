@@ -4,6 +4,7 @@
 #include <c10/core/Stream.h>
 
 #include <cstddef>
+#include <string>
 #include <utility>
 
 namespace torch_npu::memory {
@@ -30,6 +31,9 @@ class DeviceBackend {
   virtual bool event_done(void* event) = 0;
   virtual void wait_event(void* event) = 0;
   virtual void recycle_event(void* event) noexcept = 0;
+
+  // Why address ranges cannot be had from this device; empty if they can.
+  virtual std::string lack_of_address_ranges() { return {}; }
 
   // Address ranges without memory, and memory to put behind them. map() returns a handle for unmap(), nullptr when the
   // device is out of memory.

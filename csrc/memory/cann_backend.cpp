@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 
 #include "cann/cann.h"
+#include "cann/loader.h"
 #include "device/runtime.h"
 #include "launch/queue.h"
 
@@ -54,11 +55,16 @@ class CannBackend final : public DeviceBackend {
     event_pool().recycle(std::unique_ptr<NPUEvent>(static_cast<NPUEvent*>(event)));
   }
 
+  std::string lack_of_address_ranges() override {
+    for (const cann::SymbolBase* f : std::initializer_list<const cann::SymbolBase*>{
+             &cann::aclrtReserveMemAddress, &cann::aclrtReleaseMemAddress, &cann::aclrtMallocPhysical, &cann::aclrtFreePhysical,
+             &cann::aclrtMapMem, &cann::aclrtUnmapMem}) {
+      if (!f->available()) return cann::absence(*f);
+    }
+    return {};
+  }
+
   void* reserve_address(size_t bytes) override {
-    TORCH_CHECK(cann::aclrtReserveMemAddress.available() && cann::aclrtMallocPhysical.available() &&
-                    cann::aclrtMapMem.available() && cann::aclrtUnmapMem.available(),
-                "expandable_segments:True needs aclrtReserveMemAddress, aclrtMallocPhysical and aclrtMapMem, which this CANN"
-                " does not have; remove it from PYTORCH_NPU_ALLOC_CONF or install CANN 8.1.RC1 or newer.");
     const DeviceSwitch scope(device_);
     void* address = nullptr;
     NPU_CHECK(cann::aclrtReserveMemAddress(&address, bytes, 0, nullptr, kHugePages));

@@ -51,6 +51,12 @@ DeviceCache::~DeviceCache() = default;
 void DeviceCache::apply(const Settings& settings) {
   Lock lock(mutex_);
   settings_ = settings;
+  if (settings_.expandable_segments) {
+    if (const std::string lack = backend_->lack_of_address_ranges(); !lack.empty()) {
+      TORCH_WARN_ONCE("expandable_segments:True has no effect: ", lack, ". Memory is taken in ordinary segments.");
+      settings_.expandable_segments = false;
+    }
+  }
   if (settings.memory_fraction) memory_fraction_ = *settings.memory_fraction;
   stats_.max_split_size = static_cast<int64_t>(std::min<size_t>(settings.max_split_bytes, INT64_MAX));
 }

@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "cann/loader.h"
 #include "launch/launch.h"
 #include "ops/fallback.h"
 
@@ -23,7 +24,9 @@ void note_undocumented(const launch::AclnnFunction& f, int parameter, at::Scalar
     separator = ", ";
   }
   text << " for " << f.parameters[parameter] << ", not " << launch::dtype_name(dtype);
-  explain_next_fallback(text.str());
+  explain_next_fallback("for these dtypes", text.str());
 }
+
+void note_absent(const launch::AclnnFunction& f) { explain_next_fallback("with this CANN", cann::absence(f.name, f.since)); }
 
 }  // namespace torch_npu::ops

@@ -84,4 +84,14 @@ bool documented(const launch::AclnnFunction& f, int parameter, const List& list)
   return true;
 }
 
+// Remembers, for the same purpose, which CANN brings the function.
+[[gnu::cold]] void note_absent(const launch::AclnnFunction& f);
+
+// Whether the CANN in use has the function. Rows ask this of what the oldest supported CANN lacks.
+inline bool available(const launch::AclnnFunction& f) {
+  if (C10_LIKELY(launch::found(f))) return true;
+  note_absent(f);
+  return false;
+}
+
 }  // namespace torch_npu::ops

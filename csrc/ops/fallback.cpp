@@ -35,6 +35,7 @@ Mode mode() {
   return m;
 }
 
+thread_local const char* next_lack = nullptr;
 thread_local std::string next_reason;
 
 struct Counts {
@@ -114,11 +115,13 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const c10::FunctionSchema& schema = op.schema();
   const std::string name = c10::toString(op.operator_name());
   const auto arguments = torch::jit::last(*stack, schema.arguments().size());
-  // A kernel that exists hands over what it cannot do, which so far is dtypes.
+  // A kernel that exists hands over what it cannot do: some dtypes, or anything with a CANN that lacks its function.
   std::string lack = "has no npu kernel", reason;
   if (op.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1)) {
     reason = std::exchange(next_reason, {});
-    lack += reason.empty() ? " for these dtypes" : " for these dtypes (" + reason + ")";
+    lack += std::string(" ") + (next_lack != nullptr ? next_lack : "for these dtypes");
+    next_lack = nullptr;
+    if (!reason.empty()) lack += " (" + reason + ")";
     if (reason.empty()) reason = "these arguments";
   }
 
@@ -164,7 +167,10 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 
 void set_fallback_warner(FallbackWarner w) { warner = w; }
 
-void explain_next_fallback(std::string reason) { next_reason = std::move(reason); }
+void explain_next_fallback(const char* what, std::string reason) {
+  next_lack = what;
+  next_reason = std::move(reason);
+}
 
 std::vector<FallbackCount> fallback_counts() {
   std::vector<FallbackCount> result;

@@ -17,8 +17,9 @@ namespace torch_npu::ops {
 // raise: a copy cannot alias its base.
 void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack);
 
-// Why the next fallback on this thread happens, for its message: a kernel that refuses a dtype says which ones it takes.
-void explain_next_fallback(std::string reason);
+// Why the next fallback on this thread happens, for its message: what the kernel does not do ("for these dtypes") and the reason,
+// for example which dtypes it takes.
+void explain_next_fallback(const char* what, std::string reason);
 
 // Who says it; by default c10's warning handler, which prints to stderr where torch has not put one of its own.
 using FallbackWarner = void (*)(const std::string& text);

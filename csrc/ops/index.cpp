@@ -288,7 +288,7 @@ std::tuple<at::Tensor, at::Tensor> unique(const at::Tensor& self, bool sorted, b
 Unique unique_dim(const at::Tensor& self, int64_t dim, bool sorted, bool return_inverse, bool return_counts) {
   const DeviceScope scope(self);
   check_unique_dim(self, dim);
-  if (!documented(aclnn::aclnnUniqueDim, 0, self)) {
+  if (!available(aclnn::aclnnUniqueDim) || !documented(aclnn::aclnnUniqueDim, 0, self)) {
     return fallback<Unique(const at::Tensor&, int64_t, bool, bool, bool)>("aten::unique_dim", "", self, dim, sorted, return_inverse,
                                                                           return_counts);
   }

@@ -123,6 +123,44 @@ DimVector max_unpool3d_sizes(const at::Tensor& self, const at::Tensor& indices, 
   return sizes;
 }
 
+TwoTensors max_pool2d_of(const at::Tensor& self, IntArrayRef kernel_size, IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
+                         IntArrayRef out_sizes) {
+  struct Axis {
+    int64_t size, out, kernel, stride, padding, dilation, padded;
+  };
+  const auto axis = [&](size_t i) {
+    const auto of = [i](IntArrayRef pair) { return pair[pair.size() == 1 ? 0 : i]; };
+    Axis a{self.size(static_cast<int64_t>(i) - 2), out_sizes[out_sizes.size() - 2 + i], of(kernel_size), of(stride), of(padding), of(dilation), 0};
+    // With ceil_mode the last window may reach beyond the padding.
+    a.padded = std::max(a.size + 2 * a.padding, (a.out - 1) * a.stride + (a.kernel - 1) * a.dilation + 1);
+    return a;
+  };
+  const Axis h = axis(0), w = axis(1);
+  const int64_t planes = self.numel() / (h.size * w.size), elements = h.kernel * w.kernel;
+  const at::Tensor padded = at::constant_pad_nd(self.reshape({planes, h.size, w.size}),
+                                                {w.padding, w.padded - w.size - w.padding, h.padding, h.padded - h.size - h.padding},
+                                                -std::numeric_limits<double>::infinity()).contiguous();
+  const at::Tensor windows = padded.as_strided({planes, h.out, w.out, h.kernel, w.kernel}, {h.padded * w.padded, h.stride * w.padded, w.stride,
+                                                                                            h.dilation * w.padded, w.dilation});
+  const auto [maximum, where] = windows.reshape({planes, h.out * w.out, elements}).max(2);
+  const auto integers = self.options().dtype(at::kLong);
+  const at::Tensor chosen = where.reshape({-1});
+  // Where a whole window is -inf its maximum may be padding: the index stays within the plane.
+  const auto positions = [&](const Axis& a, const at::Tensor& within, IntArrayRef along) {
+    const at::Tensor starts = at::arange(a.out, integers).mul(a.stride).sub(a.padding).view(along);
+    return within.mul(a.dilation).index_select(0, chosen).view({planes, h.out, w.out}).add(starts).clamp(0, a.size - 1);
+  };
+  const at::Tensor row = at::arange(h.kernel, integers).unsqueeze(1).expand({h.kernel, w.kernel}).reshape({elements});
+  const at::Tensor column = at::arange(w.kernel, integers).repeat({h.kernel});
+  const at::Tensor index = positions(h, row, {1, h.out, 1}).mul(w.size).add(positions(w, column, {1, 1, w.out}));
+  return {maximum.reshape(out_sizes), index.reshape(out_sizes)};
+}
+
+at::Tensor max_pool2d_gradient_of(const at::Tensor& grad, const at::Tensor& self, const at::Tensor& indices) {
+  const int64_t area = self.size(-1) * self.size(-2), planes = self.numel() / area;
+  return at::zeros({planes, area}, self.options()).scatter_add(1, indices.reshape({planes, -1}), grad.reshape({planes, -1})).reshape(self.sizes());
+}
+
 TwoTensors fractional_max_pool(const at::Tensor& self, IntArrayRef kernel_size, IntArrayRef output_size, const at::Tensor& samples) {
   const auto n = static_cast<int64_t>(kernel_size.size());
   TORCH_CHECK(self.dim() == n + 1 || self.dim() == n + 2, "fractional_max_pool", n, "d(): Expected ", n + 1, "D or ", n + 2,

@@ -29,6 +29,10 @@ DimVector conv_tbc_sizes(const at::Tensor& self, const at::Tensor& weight, const
 DimVector triple(IntArrayRef sizes);  // one number stands for three
 Spec max_pool3d_spec(const at::Tensor& self, IntArrayRef kernel_size, IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
                      bool ceil_mode, ScalarType dtype);
+// For a CANN without aclnnMaxPool2dWithIndices: values and flat indices of the maxima of floating-point planes; and the gradient.
+TwoTensors max_pool2d_of(const at::Tensor& self, IntArrayRef kernel_size, IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
+                         IntArrayRef out_sizes);
+at::Tensor max_pool2d_gradient_of(const at::Tensor& grad, const at::Tensor& self, const at::Tensor& indices);
 DimVector max_unpool2d_sizes(const at::Tensor& self, const at::Tensor& indices, IntArrayRef output_size);
 DimVector max_unpool3d_sizes(const at::Tensor& self, const at::Tensor& indices, IntArrayRef output_size, IntArrayRef stride,
                              IntArrayRef padding);

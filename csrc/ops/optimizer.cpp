@@ -55,7 +55,7 @@ bool present(const OptionalTensor& t) { return t.has_value() && t->defined(); }
 
 bool same_documented_dtype(std::initializer_list<at::TensorList> lists, const launch::AclnnFunction& f) {
   const at::ScalarType dtype = (*lists.begin())[0].scalar_type();
-  if (!launch::dtype_documented(f, 0, dtype)) return false;
+  if (!launch::dtype_documented(f, 0, dtype) || !launch::found(f)) return false;
   for (const at::TensorList list : lists) {
     for (const at::Tensor& t : list) {
       if (t.scalar_type() != dtype || !is_npu(t)) return false;

@@ -152,6 +152,34 @@ at::Tensor nextafter_of(const at::Tensor& self, const at::Tensor& other, ScalarT
   return at::where(at::logical_or(at::isnan(from), at::isnan(to)), from.add(to), result);
 }
 
+namespace {
+
+at::Tensor in_float(const at::Tensor& t) { return is_narrow_float(t.scalar_type()) ? t.to(at::kFloat) : t; }
+
+// tanh's argument is kBeta * (x + kCubic * x^3).
+constexpr double kBeta = M_SQRT2 * M_2_SQRTPI * 0.5, kCubic = 0.044715;
+
+at::Tensor tanh_of_gelu(const at::Tensor& x) { return x.mul(x).mul(kCubic).add(1).mul(x).mul(kBeta).tanh(); }
+
+}  // namespace
+
+at::Tensor gelu_of(const at::Tensor& self, c10::string_view approximate) {
+  const at::Tensor x = in_float(self);
+  const at::Tensor s_curve = approximate == "tanh" ? tanh_of_gelu(x) : x.mul(M_SQRT1_2).erf();
+  return s_curve.add(1).mul(x).mul(0.5);
+}
+
+at::Tensor gelu_gradient_of(const at::Tensor& grad, const at::Tensor& self, c10::string_view approximate) {
+  const at::Tensor x = in_float(self), square = x.mul(x);
+  if (approximate == "tanh") {
+    const at::Tensor t = tanh_of_gelu(x);
+    const at::Tensor slope = at::rsub(t.mul(t), 1).mul(square.mul(3 * kCubic).add(1)).mul(kBeta);
+    return in_float(grad).mul(slope.mul(x).add(t).add(1).mul(0.5));
+  }
+  const at::Tensor density = square.mul(-0.5).exp().mul(M_2_SQRTPI * M_SQRT1_2 * 0.5);
+  return in_float(grad).mul(x.mul(M_SQRT1_2).erf().add(1).mul(0.5).add(density.mul(x)));
+}
+
 at::Tensor heaviside_of(const at::Tensor& self, const at::Tensor& values) {
   const at::Tensor x = cast_to(self, self.scalar_type());
   return at::where(at::eq(x, 0), cast_to(values, values.scalar_type()), at::gt(x, 0).to(x.scalar_type()));

@@ -23,6 +23,9 @@ at::Tensor tanh_in_double(const at::Tensor& self);
 at::Tensor replaced_numbers(const at::Tensor& self, double nan, double posinf, double neginf);
 at::Tensor magnitude_of(const at::Tensor& self);  // of complex numbers
 at::Tensor angle_of(const at::Tensor& self);
+// GELU for a CANN whose own has no choice of approximation.
+at::Tensor gelu_of(const at::Tensor& self, c10::string_view approximate);
+at::Tensor gelu_gradient_of(const at::Tensor& grad, const at::Tensor& self, c10::string_view approximate);
 std::tuple<at::Tensor, at::Tensor> mantissa_and_exponent(const at::Tensor& self);
 
 // ---- two inputs, brought to their common dtype first ------------------------------------------------------------------

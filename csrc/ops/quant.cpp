@@ -74,7 +74,7 @@ Tensor weight_int8pack_mm(const Tensor& self, const Tensor& weight, const Tensor
               weight.size(0));
   const DeviceScope scope(self, weight, scales);
   const auto& f = aclnn::aclnnWeightQuantBatchMatmulV2;
-  if (!launch::dtype_documented(f, 0, self.scalar_type()) || scales.scalar_type() != self.scalar_type()) {
+  if (!launch::found(f) || !launch::dtype_documented(f, 0, self.scalar_type()) || scales.scalar_type() != self.scalar_type()) {
     return at::mm(self, weight.to(self.scalar_type()).t()).mul(scales);
   }
   const Tensor out = at::empty({self.size(0), weight.size(0)}, self.options());
@@ -126,7 +126,8 @@ const Tensor& plain_scale(const at::ITensorListRef& scales, at::IntArrayRef reci
 bool grouped_mm_is_fused(const Tensor& a, const Tensor& b, const OptionalTensor& offs, const OptionalTensor& bias,
                          optional<at::ScalarType> out_dtype) {
   const at::ScalarType dtype = a.scalar_type();
-  return a.dim() == 2 && b.dim() == 3 && a.size(1) == b.size(1) && offs.has_value() && offs->defined() && is_npu(*offs) &&
+  return launch::found(aclnn::aclnnGroupedMatmulV5) && a.dim() == 2 && b.dim() == 3 && a.size(1) == b.size(1) &&
+         offs.has_value() && offs->defined() && is_npu(*offs) &&
          offs->dim() == 1 && offs->scalar_type() == at::kInt && offs->size(0) == b.size(0) && !(bias.has_value() && bias->defined()) &&
          (dtype == at::kBFloat16 || dtype == at::kHalf || dtype == at::kFloat) && b.scalar_type() == dtype &&
          out_dtype.value_or(dtype) == dtype && a.numel() != 0 && b.numel() != 0;

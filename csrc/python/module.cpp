@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "cann/error.h"
+#include "cann/features.h"
 #include "cann/loader.h"
 #include "cann/version.h"
 #include "compat/python.h"
@@ -166,6 +167,19 @@ py::dict installation() {
   return d;
 }
 
+// What this CANN lacks: features as (what, why), functions of operators as (name, since). For the doctor; opens the operator
+// libraries, starts no device.
+py::dict lacks() {
+  py::list features, functions;
+  for (const cann::Lack& lack : cann::lacking_features()) features.append(py::make_tuple(lack.feature, lack.reason));
+  for (const launch::AclnnFunction* f : launch::missing_functions()) functions.append(py::make_tuple(f->name, f->since));
+  py::dict d;
+  d["features"] = features;
+  d["functions"] = functions;
+  d["of"] = launch::all_functions().count;
+  return d;
+}
+
 void bind_runtime(py::module_& m) {
   py::class_<DeviceProperties>(m, "NPUDeviceProperties")
       .def_readonly("name", &DeviceProperties::name)
@@ -187,6 +201,7 @@ void bind_runtime(py::module_& m) {
   m.def("device_count", [] { return static_cast<int>(device_count()); });
   m.def("unavailable_reason", without_gil(&unavailable_reason));
   m.def("installation", wrapped(&installation));
+  m.def("lacks", wrapped(&lacks));
   m.def("init", without_gil(&init));
   m.def("is_initialized", &is_initialized);
   m.def("is_in_bad_fork", &is_in_bad_fork);

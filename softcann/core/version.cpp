@@ -1,4 +1,8 @@
+#include "softcann/core/version.h"
+
 #include "softcann/api_ascendcl.h"
+
+const char softcannRelease[32] = CANN_VERSION;
 
 namespace softcann {
 

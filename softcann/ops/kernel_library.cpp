@@ -1,6 +1,7 @@
 // Finds and opens libsoftcann_kernels.so, at the first operator call.
 #include <dlfcn.h>
 
+#include <filesystem>
 #include <mutex>
 #include <string>
 
@@ -27,12 +28,14 @@ uint64_t version_of(void* torch) {
   return version == nullptr ? 0 : version();
 }
 
-// The directory of this library, with a slash at its end.
-std::string directory() {
+// The library next to this one; where that is a link (the tree of an older release), what it names: torch is found from there.
+std::string kernels_file() {
   Dl_info info{};
-  dladdr(reinterpret_cast<void*>(&directory), &info);
-  const std::string path = info.dli_fname == nullptr ? "" : info.dli_fname;
-  return path.substr(0, path.rfind('/') + 1);
+  dladdr(reinterpret_cast<void*>(&kernels_file), &info);
+  const std::filesystem::path beside = std::filesystem::path(info.dli_fname == nullptr ? "" : info.dli_fname).replace_filename(kLibrary);
+  std::error_code absent;
+  const std::filesystem::path real = std::filesystem::canonical(beside, absent);
+  return (absent ? beside : real).string();
 }
 
 struct Library {
@@ -50,7 +53,7 @@ struct Library {
         return;
       }
     }
-    void* library = dlopen((directory() + kLibrary).c_str(), RTLD_NOW | RTLD_LOCAL);
+    void* library = dlopen(kernels_file().c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
       const char* why = dlerror();
       problem = std::string("softcann cannot load ") + kLibrary + ", which needs torch " + spell(SOFTCANN_TORCH_VERSION) +

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "softcann/api_ascendcl.h"
+#include "softcann/core/version.h"
 #include "softcann/runtime/context.h"
 #include "softcann/runtime/memory_arena.h"
 #include "softcann/runtime/soc.h"
@@ -43,7 +44,7 @@ void set_text(char (&field)[N], std::string_view text) {
 
 // The part of "9.1.0" or "8.3.RC1" after the n-th dot.
 std::string version_part(int n) {
-  std::string_view rest = CANN_VERSION;
+  std::string_view rest = softcannRelease;
   for (; n > 0; --n) {
     const size_t dot = rest.find('.');
     rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
@@ -87,7 +88,7 @@ aclError api::aclsysGetCANNVersion(aclCANNPackageName name, aclCANNPackageVersio
     set_text(version->version, kDriverVersion);
     return ACL_SUCCESS;
   }
-  set_text(version->version, CANN_VERSION);
+  set_text(version->version, softcannRelease);
   set_text(version->majorVersion, version_part(0));
   set_text(version->minorVersion, version_part(1));
   set_text(version->releaseVersion, version_part(2));
@@ -100,7 +101,7 @@ aclError api::aclsysGetVersionStr(char* pkgName, char* versionStr) {
   if (pkgName == nullptr || versionStr == nullptr) {
     return fail(ACL_ERROR_INVALID_PARAM, "aclsysGetVersionStr: %s is null", pkgName == nullptr ? "pkgName" : "versionStr");
   }
-  strcpy(versionStr, strcmp(pkgName, "driver") == 0 ? kDriverVersion : CANN_VERSION);
+  strcpy(versionStr, strcmp(pkgName, "driver") == 0 ? kDriverVersion : softcannRelease);
   return ACL_SUCCESS;
 }
 

@@ -66,7 +66,7 @@ def test_cann_with_a_library_missing(run_module, tmp_path):
 
 
 @pytest.mark.parametrize("version, fits", [
-    ("9.1.0", True), ("8.0.RC1", True), ("7.0.0", False), ("5.1.RC2", False), ("99.0.0", None), ("8.0.7", None), ("", None)])
+    ("9.1.0", True), ("8.0.RC1", True), ("7.0.0", True), ("6.3.RC3", False), ("5.1.RC2", False), ("99.0.0", None), ("8.0.7", None), ("", None)])
 def test_versions(version, fits):
     assert doctor.judge_cann(version, doctor.version_table())[0] is fits
 

@@ -34,6 +34,10 @@ enum SparseMode : int64_t { kGivenMask = 0, kCausalFromTopLeft = 2 };
 // Why the fused kernel cannot take the call, or null.
 const char* unsuitable(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const OptionalTensor& mask, double dropout_p,
                        bool is_causal, bool enable_gqa) {
+  if (!launch::found(aclnn::aclnnFlashAttentionScoreV2) || !launch::found(aclnn::aclnnFlashAttentionScoreGradV2)) {
+    return "this CANN has no such attention function (python -m torch_npu.doctor says which release brings it)";
+  }
+  if (dropout_p > 0 && !launch::found(aclnn::aclnnDropoutGenMaskV2)) return "this CANN cannot draw the mask that dropout needs";
   if (q.is_nested() || k.is_nested() || v.is_nested()) return "nested tensors";
   if (q.dim() != 4 || k.dim() != 4 || v.dim() != 4) return "query, key and value have to be 4-D";
   const at::ScalarType dtype = q.scalar_type();
