@@ -1,6 +1,7 @@
 """The documentation keeps up with the code."""
 
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,8 +20,16 @@ def test_every_environment_variable_is_documented():
 
 def test_links_lead_somewhere():
     broken = []
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()):
             if not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
     assert broken == []
+
+
+def test_the_vendors_pairs_are_those_of_the_table():
+    sys.path.insert(0, str(ROOT / "codegen"))
+    import gen_versions
+
+    page = (ROOT / "docs" / "versions.md").read_text()
+    assert gen_versions.render(page) == page
