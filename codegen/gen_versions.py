@@ -2,8 +2,8 @@
 
     python codegen/gen_versions.py [--tested TABLE]
 
-What CANN's vendor pairs comes from ``abi/versions.csv``. ``--tested`` is a file with the table that ``ci/matrix.sh`` prints; without it the one
-in the page stays.
+What CANN's vendor pairs comes from ``abi/versions.csv``. ``--tested`` is a file with the table that ``bash ci/matrix.sh --table`` prints, ``-`` for
+standard input; without it the one in the page stays.
 """
 import argparse
 import re
@@ -40,9 +40,9 @@ def render(page, tested=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tested", type=Path)
+    parser.add_argument("--tested", type=argparse.FileType(encoding="utf-8"))
     args = parser.parse_args()
-    PAGE.write_text(render(PAGE.read_text(), args.tested.read_text() if args.tested else None))
+    PAGE.write_text(render(PAGE.read_text(), args.tested and args.tested.read()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 // Finds and opens libsoftcann_kernels.so, at the first operator call.
 #include <dlfcn.h>
 
-#include <filesystem>
+#include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -32,10 +33,10 @@ uint64_t version_of(void* torch) {
 std::string kernels_file() {
   Dl_info info{};
   dladdr(reinterpret_cast<void*>(&kernels_file), &info);
-  const std::filesystem::path beside = std::filesystem::path(info.dli_fname == nullptr ? "" : info.dli_fname).replace_filename(kLibrary);
-  std::error_code absent;
-  const std::filesystem::path real = std::filesystem::canonical(beside, absent);
-  return (absent ? beside : real).string();
+  const std::string path = info.dli_fname == nullptr ? "" : info.dli_fname;
+  const std::string beside = path.substr(0, path.rfind('/') + 1) + kLibrary;
+  const std::unique_ptr<char, void (*)(void*)> real(realpath(beside.c_str(), nullptr), std::free);
+  return real != nullptr ? real.get() : beside;
 }
 
 struct Library {
