@@ -165,13 +165,13 @@ at::Tensor tanh_of_gelu(const at::Tensor& x) { return x.mul(x).mul(kCubic).add(1
 
 at::Tensor gelu_of(const at::Tensor& self, c10::string_view approximate) {
   const at::Tensor x = in_float(self);
-  const at::Tensor s_curve = approximate == "tanh" ? tanh_of_gelu(x) : x.mul(M_SQRT1_2).erf();
+  const at::Tensor s_curve = gelu_mode(approximate) == 1 ? tanh_of_gelu(x) : x.mul(M_SQRT1_2).erf();
   return s_curve.add(1).mul(x).mul(0.5);
 }
 
 at::Tensor gelu_gradient_of(const at::Tensor& grad, const at::Tensor& self, c10::string_view approximate) {
   const at::Tensor x = in_float(self), square = x.mul(x);
-  if (approximate == "tanh") {
+  if (gelu_mode(approximate) == 1) {
     const at::Tensor t = tanh_of_gelu(x);
     const at::Tensor slope = at::rsub(t.mul(t), 1).mul(square.mul(3 * kCubic).add(1)).mul(kBeta);
     return in_float(grad).mul(slope.mul(x).add(t).add(1).mul(0.5));
