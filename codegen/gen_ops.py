@@ -333,7 +333,8 @@ class Generator:
                 argument = re.sub(r"^nonempty\((\w+)\)$", r"\1", argument)
                 if argument in inputs and p.name in call.function.dtypes and p.kind in "TL":
                     self.used[call.function.name] = call.function
-                    tests.append(f"documented(aclnn::{call.function.name}, {i}, {argument})")
+                    test = "documented_on_device" if argument in row.cpu_scalar else "documented"
+                    tests.append(f"{test}(aclnn::{call.function.name}, {i}, {argument})")
         if row.only:
             tests.append(row.only)
         if not tests:
@@ -530,9 +531,11 @@ class Generator:
         else:
             result = f"return {signature(f).returns_type().cpp_type()}({', '.join(mutated)});"
         op = f"aten::{f.func.name}"
+        tensors = {a.name for a in f.func.arguments.flat_all if str(a.type) == "Tensor"}
+        checks = "".join(f"check_written({n});\n  " for n in mutated if n in tensors)
 
         def produce(body):
-            return f"{row.prepare}\n  {body}\n  {result}"
+            return f"{checks}{row.prepare}\n  {body}\n  {result}"
 
         return [f"{self.header(f)} {{\n  {self.guard(row, f, args, produce)}{produce(self.launches(row, op))}\n}}\n"], [], [f]
 
@@ -548,7 +551,8 @@ class Generator:
                 given = ["self"] if v.func.kind() == SchemaKind.inplace else [a.name for a in v.func.arguments.out]
                 call = f"{identifier(f)}({', '.join(plain)})"
                 if len(given) == 1:
-                    body = f"store_result({given[0]}, {call});\n  return {given[0]};"
+                    store = "store_in_place" if v.func.kind() == SchemaKind.inplace else "store_result"
+                    body = f"{store}({given[0]}, {call});\n  return {given[0]};"
                 else:
                     stores = " ".join(f"store_result({o}, std::get<{i}>(r));" for i, o in enumerate(given))
                     body = f"auto r = {call};\n  {stores}\n  return {signature(v).returns_type().cpp_type()}({', '.join(given)});"

@@ -44,8 +44,12 @@ def _parameters(text):
         if not m:
             raise ValueError(f"cannot parse parameter {part!r}")
         ctype = _type(m["type"]).replace("onst acl", "const acl").replace("cconst", "const")
-        out.append(f"{ctype} {m['name']}" + (f" [{m['dir']}]" if m["dir"] else ""))
-    return "; ".join(out)
+        out.append((ctype, m["name"], m["dir"]))
+    # Sources mark some inputs as outputs for their name ("output" of a backward function): what cannot be written to is
+    # none beside an output that can.
+    writable = any(d == "out" and t == "aclTensor*" for t, _, d in out)
+    spell = lambda t, n, d: f"{t} {n}" + (f" [{'in' if writable and d == 'out' and t == 'const aclTensor*' else d}]" if d else "")
+    return "; ".join(spell(*p) for p in out)
 
 
 def aclnn(facts):

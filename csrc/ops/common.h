@@ -67,11 +67,16 @@ class DeviceScope {
 // Remembers, for the message of the fallback that follows on this thread, which dtypes the parameter takes.
 [[gnu::cold]] void note_undocumented(const launch::AclnnFunction& f, int parameter, at::ScalarType dtype);
 
-// Whether CANN documents support for the tensor's dtype at this parameter. CPU scalars are converted where they are packed.
+// Whether CANN documents support for the tensor's dtype at this parameter. A Python number has none of its own.
 inline bool documented(const launch::AclnnFunction& f, int parameter, const at::Tensor& t) {
-  if (!t.defined() || !is_npu(t) || C10_LIKELY(launch::dtype_documented(f, parameter, t.scalar_type()))) return true;
+  if (!t.defined() || C10_LIKELY(launch::dtype_documented(f, parameter, t.scalar_type()))) return true;
+  if (t.unsafeGetTensorImpl()->is_wrapped_number() && t.scalar_type() != at::kBool) return true;
   note_undocumented(f, parameter, t.scalar_type());
   return false;
+}
+// The same where a 0-dim CPU tensor takes another function.
+inline bool documented_on_device(const launch::AclnnFunction& f, int parameter, const at::Tensor& t) {
+  return is_cpu_scalar(t) || documented(f, parameter, t);
 }
 inline bool documented(const launch::AclnnFunction& f, int parameter, const optional<at::Tensor>& t) {
   return !t.has_value() || documented(f, parameter, *t);

@@ -6,6 +6,7 @@
 #include <ATen/native/im2col_shape_check.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/scalar_tensor.h>
 
 #include <cmath>
 #include <limits>
@@ -25,6 +26,25 @@ DimVector all_dims(const at::Tensor& t) {
 
 DimVector dims_or_all(at::OptionalIntArrayRef dims, const at::Tensor& t) {
   return dims.has_value() && !dims->empty() ? DimVector(*dims) : all_dims(t);
+}
+
+void check_reducible(const at::Tensor& self, int64_t dim, const char* function) {
+  const int64_t wrapped = at::maybe_wrap_dim(dim, self.dim());
+  TORCH_CHECK_INDEX(self.dim() == 0 || self.size(wrapped) != 0, function, ": Expected reduction dim ", wrapped, " to have non-zero size.");
+}
+
+at::Tensor median_of_nothing(const at::Tensor& self) {
+  return at::scalar_tensor(std::numeric_limits<double>::quiet_NaN()).to(self.scalar_type()).to(self.device());
+}
+
+void check_norm_dtype(const at::Tensor& self, ScalarType dtype) {
+  const ScalarType own = self.scalar_type();
+  TORCH_CHECK(at::isFloatingType(own) || at::isComplexType(own), "linalg.vector_norm: Expected a floating point or complex tensor as input. Got ", own);
+  TORCH_CHECK(at::isFloatingType(dtype) || at::isComplexType(dtype), "linalg.vector_norm: dtype should be floating point or complex, but got ", dtype);
+  TORCH_CHECK(at::isComplexType(own) == at::isComplexType(dtype), "linalg.vector_norm: dtype should be ",
+              at::isComplexType(own) ? "complex for complex" : "real for real", " inputs, but got ", dtype);
+  TORCH_CHECK(at::promoteTypes(own, dtype) == dtype, "linalg.vector_norm: the dtype of the input (", own,
+              ") should be convertible without narrowing to the specified dtype (", dtype, ")");
 }
 
 int64_t correction_of(const optional<at::Scalar>& correction) {

@@ -38,6 +38,9 @@ inline DimVector dim_or_all(optional<int64_t> dim, const at::Tensor& t) { return
 inline IntArrayRef or_same(IntArrayRef given, IntArrayRef otherwise) { return given.empty() ? otherwise : given; }
 
 // ---- scalars and modes ----------------------------------------------------------------------------------------------
+void check_reducible(const at::Tensor& self, int64_t dim, const char* function);
+at::Tensor median_of_nothing(const at::Tensor& self);   // NaN, or what this platform makes of it in an integer type
+void check_norm_dtype(const at::Tensor& self, ScalarType dtype);
 int64_t correction_of(const optional<at::Scalar>& correction);            // default 1
 int64_t div_mode(optional<string_view> rounding_mode);               // 0 none, 1 trunc, 2 floor
 int64_t gelu_mode(string_view approximate);                               // 0 none, 1 tanh

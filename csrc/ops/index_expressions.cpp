@@ -82,7 +82,7 @@ at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t o
   TORCH_CHECK(columns >= 0, "col must be non-negative, got", columns);
   TORCH_CHECK(c10::layout_or_default(layout) == at::kStrided, "only support layout=torch.strided, got", *layout);
   const at::Tensor all = at::ones({rows, columns}, at::TensorOptions().dtype(at::kBool).device(device.value_or(at::kPrivateUse1)));
-  return (lower ? all.tril(offset) : all.triu(offset)).nonzero().t().to(c10::dtype_or_default(dtype)).contiguous();
+  return (lower ? all.tril(offset) : all.triu(offset)).nonzero().t().to(dtype.value_or(at::kLong)).contiguous();
 }
 
 void check_unfold_gradient(const at::Tensor& grad, c10::IntArrayRef sizes, int64_t dim, int64_t size, int64_t step) {

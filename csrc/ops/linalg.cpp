@@ -131,7 +131,9 @@ void unpack_lu(const Tensor& LU, const Tensor& pivots, bool data, bool unpack_pi
     U.copy_(upper);
   }
   if (unpack_pivots && P.numel() != 0) {
-    const Tensor order = row_order(pivots, m);
+    std::vector<int64_t> sizes(LU.sizes().begin(), LU.sizes().end() - 1);
+    sizes.back() = k;
+    const Tensor order = row_order(pivots.narrow(-1, 0, k).expand(sizes), m);
     const Tensor rows = at::arange(m, order.options()).unsqueeze(1);
     P.copy_(rows.eq(order.unsqueeze(1)).to(P.scalar_type()).reshape(P.sizes()));
   }
@@ -172,6 +174,7 @@ void cholesky_info(const Tensor& L, const Tensor& info) {
 }
 
 Tensor cholesky(const Tensor& A, bool upper) {
+  if (A.numel() == 0) return at::empty_like(A, at::MemoryFormat::Contiguous);
   at::native::squareCheckInputs(A, "cholesky");
   const auto [L, info] = at::linalg_cholesky_ex(A, upper, false);
   at::_linalg_check_errors(info, "cholesky", A.dim() == 2);
@@ -294,7 +297,8 @@ Tensor matrix_exp(const Tensor& A) {
   const Tensor a = flat_batch(A);
   const bool single = at::toRealValueType(A.scalar_type()) != at::kDouble;
   const double limit = single ? 2 : 0.5;  // of the 1-norm, so that the remainder vanishes in rounding
-  const Tensor scale = a.abs().sum(1).amax(1).div(limit).log2().ceil().clamp_min(0).view({-1, 1, 1});
+  const Tensor powers = a.abs().sum(1).amax(1).div(limit).log2().ceil().clamp_min(0).view({-1, 1, 1});
+  const Tensor scale = at::where(powers.isfinite(), powers, at::zeros_like(powers));  // of infinity no power of two is small
   const Tensor x = a.mul(at::exp2(scale.neg()));
   const Tensor x2 = x.bmm(x), x3 = x2.bmm(x), x4 = x2.bmm(x2);
   const Tensor one = at::zeros_like(x);

@@ -171,6 +171,7 @@ TwoTensors fractional_max_pool(const at::Tensor& self, IntArrayRef kernel_size, 
               samples.sizes());
   const int64_t batch = self.dim() == n + 2 ? self.size(0) : 1, planes = self.size(-n - 1);
   for (int64_t i = 0; i < n; ++i) {
+    TORCH_CHECK(kernel_size[i] > 0, "fractional_max_pool", n, "d: kernel_size should be greater than zero, but got ", kernel_size);
     TORCH_CHECK(output_size[i] + kernel_size[i] - 1 <= self.size(i - n), "fractional_max_pool", n, "d: kernel_size ", kernel_size[i],
                 " is too large relative to the input's size ", self.size(i - n));
   }
@@ -256,6 +257,10 @@ TwoTensors batch_norm_update(const at::Tensor& input, const OptionalTensor& runn
     if (i != 1) dims.push_back(i);
   }
   const auto [variance, mean] = at::var_mean(input, dims, /*correction=*/at::Scalar(0), /*keepdim=*/false);
+  for (const OptionalTensor& running : {running_mean, running_var}) {
+    TORCH_CHECK(!given(running) || running->sizes() == mean.sizes(), "running statistics should contain ", mean.numel(), " elements not ",
+                given(running) ? running->sizes() : IntArrayRef());
+  }
   if (given(running_mean)) running_mean->mul_(1 - momentum).add_(mean, momentum);
   if (given(running_var)) {
     const double n = static_cast<double>(input.numel()) / static_cast<double>(input.size(1));
@@ -346,7 +351,7 @@ MultiMargin multi_margin_terms(const at::Tensor& self, const at::Tensor& target,
               input.size(1), " but got ", given(weight) ? weight->sizes() : IntArrayRef());
   TORCH_CHECK(target.scalar_type() == at::kLong, "expected scalar type Long but found ", target.scalar_type());
   const at::Tensor index = target.reshape({-1, 1});
-  const at::Tensor slack = input.sub(input.gather(1, index)).add(margin);
+  const at::Tensor slack = input.gather(1, index).neg().add(margin).add(input);
   return {input, index, slack, given(weight) ? weight->reshape({-1}).index_select(0, index.view(-1)).unsqueeze(1) : at::Tensor(), single};
 }
 
@@ -366,9 +371,10 @@ at::Tensor multi_margin(const at::Tensor& self, const at::Tensor& target, const 
 at::Tensor multi_margin_backward(const at::Tensor& grad, const at::Tensor& self, const at::Tensor& target, const at::Scalar& p,
                                  const at::Scalar& margin, const OptionalTensor& weight, int64_t reduction) {
   const MultiMargin m = multi_margin_terms(self, target, p, margin, weight);
-  at::Tensor slopes = p.equal(2) ? m.slack.clamp_min(0).mul(2) : m.slack.gt(0).to(self.scalar_type());
+  const double share = 1.0 / static_cast<double>(m.input.size(1));
+  at::Tensor slopes = p.equal(2) ? m.slack.clamp_min(0).mul(2 * share) : m.slack.gt(0).to(self.scalar_type()).mul(share);
   if (m.weight.defined()) slopes = slopes.mul(m.weight);
-  slopes = slopes.scatter(1, m.index, 0).div(m.input.size(1));
+  slopes = slopes.scatter(1, m.index, 0);
   slopes = slopes.scatter(1, m.index, slopes.sum(1, true).neg());
   if (reduction == at::Reduction::Mean) slopes = slopes.div(m.input.size(0));
   return slopes.mul(reduction == at::Reduction::None ? grad.reshape({-1, 1}) : grad).view(self.sizes());
@@ -384,12 +390,14 @@ DimVector multilabel_margin_sizes(const at::Tensor& self, const at::Tensor& targ
 
 at::Tensor multilabel_margin_backward(const at::Tensor& grad, const at::Tensor& self, const at::Tensor& target, int64_t reduction,
                                       const at::Tensor& is_target) {
+  multilabel_margin_sizes(self, target, reduction);
+  TORCH_CHECK(is_target.sizes() == target.sizes(), "inconsistent is_target size: ", is_target.sizes(), " for target of size: ", target.sizes());
   const int64_t classes = self.dim() == 0 ? 1 : self.size(-1), rows = self.dim() == 2 ? self.size(0) : 1;
   const at::Tensor x = self.reshape({rows, classes}), labels = target.reshape({rows, classes});
   const at::Tensor listed = labels.ge(0).to(at::kInt).cumprod(1).to(at::kBool);  // the labels before the first negative one
   const at::Tensor index = labels.clamp_min(0);
   // [rows, label, class]: whether the class violates the label's margin
-  const at::Tensor slack = x.unsqueeze(1).sub(x.gather(1, index).unsqueeze(2)).add(1);
+  const at::Tensor slack = x.gather(1, index).neg().add(1).unsqueeze(2).add(x.unsqueeze(1));
   const at::Tensor others = is_target.reshape({rows, 1, classes}).eq(0);
   const at::Tensor active = slack.gt(0).logical_and(listed.unsqueeze(2)).logical_and(others).to(self.scalar_type());
   at::Tensor slopes = active.sum(1).scatter_add(1, index, active.sum(2).neg()).div(classes);
@@ -474,6 +482,14 @@ void check_embedding_bag(const at::Tensor& weight, const at::Tensor& indices, co
               "expected per_sample_weights to be 1-D and of the same length as the indices");
   TORCH_CHECK(per_sample_weights->scalar_type() == weight.scalar_type(), "expected scalar type ", weight.scalar_type(),
               " but found ", per_sample_weights->scalar_type(), " for per_sample_weights");
+}
+
+at::Tensor bag_of_each(const at::Tensor& indices, const at::Tensor& offsets, const at::Tensor& offset2bag) {
+  if (offset2bag.numel() != 0 || indices.numel() == 0) {
+    TORCH_CHECK(offset2bag.numel() == indices.numel(), "offset2bag has ", offset2bag.numel(), " elements, indices have ", indices.numel());
+    return offset2bag;
+  }
+  return at::searchsorted(offsets, at::arange(indices.numel(), offsets.options()), /*out_int32=*/false, /*right=*/true).sub_(1);
 }
 
 at::Tensor embedding_bag_backward(const at::Tensor& grad, const at::Tensor& indices, const at::Tensor& offset2bag, const at::Tensor& bag_size,

@@ -90,6 +90,8 @@ enum BagMode : int64_t { kBagSum = 0, kBagMean = 1, kBagMax = 2 };
 void check_embedding_bag(const at::Tensor& weight, const at::Tensor& indices, const at::Tensor& offsets, int64_t mode,
                          const OptionalTensor& per_sample_weights, bool include_last_offset);
 inline int64_t bags_of(const at::Tensor& offsets, bool include_last_offset) { return offsets.size(0) - (include_last_offset ? 1 : 0); }
+// The bag of each index; a forward pass that did not need them may have left them out.
+at::Tensor bag_of_each(const at::Tensor& indices, const at::Tensor& offsets, const at::Tensor& offset2bag);
 at::Tensor embedding_bag_backward(const at::Tensor& grad, const at::Tensor& indices, const at::Tensor& offset2bag, const at::Tensor& bag_size,
                                   const at::Tensor& maximum_indices, int64_t num_weights, bool scale_grad_by_freq, int64_t mode,
                                   const OptionalTensor& per_sample_weights, int64_t padding_idx);

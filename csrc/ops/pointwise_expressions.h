@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 
+#include <cmath>
 #include <tuple>
 
 #include "compat/compat.h"
@@ -44,7 +45,7 @@ at::Tensor lerp_of(const at::Tensor& self, const at::Tensor& end, const at::Tens
 
 // ---- along dimensions -------------------------------------------------------------------------------------------------
 inline bool is_fraction(const optional<at::Scalar>& correction) {
-  return correction.has_value() && correction->toDouble() != static_cast<double>(correction->toLong());
+  return correction.has_value() && (!std::isfinite(correction->toDouble()) || correction->toDouble() != std::floor(correction->toDouble()));
 }
 // For corrections and dtypes that CANN's functions do not take.
 at::Tensor variance(const at::Tensor& self, at::OptionalIntArrayRef dim, const optional<at::Scalar>& correction, bool keepdim);

@@ -134,15 +134,22 @@ void Given::finish() const {
   if (temporary_.defined()) out_.copy_(temporary_);
 }
 
-GivenInPlace::GivenInPlace(const at::Tensor& self, const Spec& spec) : self_(self) {
+namespace {
+
+void check_result_in_place(const at::Tensor& self, IntArrayRef sizes, ScalarType dtype) {
   TORCH_CHECK(is_npu(self), "Expected self to be on npu, but it is on ", self.device());
-  TORCH_CHECK(!self.is_complex() || c10::isComplexType(spec.dtype) || spec.dtype == at::kBool,
+  TORCH_CHECK(!self.is_complex() || c10::isComplexType(dtype) || dtype == at::kBool,
               "In-place operators with a real result are not supported for complex tensors.");
   at::assert_no_internal_overlap(self);
-  TORCH_CHECK(self.sizes() == IntArrayRef(spec.sizes), "output with shape ", self.sizes(),
-              " doesn't match the broadcast shape ", IntArrayRef(spec.sizes));
-  TORCH_CHECK(c10::canCast(spec.dtype, self.scalar_type()), "result type ", spec.dtype,
-              " can't be cast to the desired output type ", self.scalar_type());
+  TORCH_CHECK(self.sizes() == sizes, "output with shape ", self.sizes(), " doesn't match the broadcast shape ", sizes);
+  TORCH_CHECK(c10::canCast(dtype, self.scalar_type()), "result type ", dtype, " can't be cast to the desired output type ",
+              self.scalar_type());
+}
+
+}  // namespace
+
+GivenInPlace::GivenInPlace(const at::Tensor& self, const Spec& spec) : self_(self) {
+  check_result_in_place(self, spec.sizes, spec.dtype);
   if (self.scalar_type() != spec.dtype) temporary_ = allocate(spec);
 }
 
@@ -159,6 +166,11 @@ void store_result(const at::Tensor& out, const at::Tensor& result) {
   at::assert_no_internal_overlap(out);
   at::native::resize_output(out, result.sizes());
   out.copy_(result);
+}
+
+void store_in_place(const at::Tensor& self, const at::Tensor& result) {
+  check_result_in_place(self, result.sizes(), result.scalar_type());
+  self.copy_(result);
 }
 
 }  // namespace torch_npu::ops

@@ -76,5 +76,11 @@ class GivenInPlace {
 
 // out= and in-place forms of composed operators.
 void store_result(const at::Tensor& out, const at::Tensor& result);
+void store_in_place(const at::Tensor& self, const at::Tensor& result);
+
+// For rows without rules for their outputs: what they write into must be here.
+inline void check_written(const at::Tensor& t) {
+  TORCH_CHECK(!t.defined() || is_npu(t), "Expected a tensor on npu to write into, but it is on ", t.device());
+}
 
 }  // namespace torch_npu::ops

@@ -1,5 +1,6 @@
 #include "ops/structured.h"
 
+#include <ATen/MemoryOverlap.h>
 #include <ATen/native/Resize.h>
 
 namespace torch_npu::ops {
@@ -9,7 +10,10 @@ void resize_given_output(const at::Tensor& out, at::IntArrayRef sizes, at::IntAr
               out.dtype(), " instead");
   TORCH_CHECK(options.device() == out.device(), "Expected out tensor to have device ", options.device(), ", but got ",
               out.device(), " instead");
-  if (!at::native::resize_output(out, sizes)) return;  // strides are advice: an output that fits keeps its own
+  if (!at::native::resize_output(out, sizes)) {  // strides are advice: an output that fits keeps its own
+    at::assert_no_internal_overlap(out);
+    return;
+  }
   if (!strides.empty()) {
     out.as_strided_(sizes, strides);
   } else if (options.memory_format_opt().has_value()) {

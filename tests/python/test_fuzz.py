@@ -1,5 +1,6 @@
-"""The fuzz test: what it prints and finds can be relied on."""
+"""The fuzz test: a short run of it, and that what it prints and finds can be relied on."""
 
+import os
 import random
 import subprocess
 import sys
@@ -13,6 +14,14 @@ sys.path.insert(0, str(ROOT))
 
 from tests.fuzz import check, generate  # noqa: E402
 from tests.fuzz.calls import Call, code, make  # noqa: E402
+
+
+def test_random_calls_do_as_on_the_cpu():
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-m", "tests.fuzz", "--seed", "3", "--cases", "3000", "--samples", "1", "--jobs", "2"],
+                          cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "3000 cases of " in done.stdout
 
 
 def numbers(n, dtype="float32"):

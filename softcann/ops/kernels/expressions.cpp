@@ -67,6 +67,23 @@ c10::List<optional<at::Tensor>> index_list(at::TensorList list, bool empty_resul
   return out;
 }
 
+at::Tensor plane_index(const at::Tensor& index, const at::Tensor& grad, const at::Tensor& self, int64_t dims) {
+  TORCH_CHECK_VALUE(grad.sizes() == index.sizes(), "gradOutput has shape ", grad.sizes(), ", indices have ", index.sizes());
+  TORCH_CHECK_VALUE(self.dim() >= dims && grad.dim() == self.dim(), "gradOutput has shape ", grad.sizes(), ", self has ", self.sizes());
+  int64_t plane = 1;
+  for (int64_t d = 1; d <= dims; ++d) plane *= self.size(-d);
+  TORCH_CHECK_INDEX(index.numel() == 0 || (index.min().item<int64_t>() >= 0 && index.max().item<int64_t>() < plane),
+                    "an index is outside of the plane");
+  return long_index(index);
+}
+
+at::Tensor class_index(const at::Tensor& index, int64_t count, int64_t ignored) {
+  const at::Tensor classes = long_index(index);
+  TORCH_CHECK_INDEX(!classes.lt(0).logical_or(classes.ge(count)).logical_and(classes.ne(ignored)).any().item<bool>(),
+                    "a class is outside of [0, ", count, ")");
+  return classes;
+}
+
 at::Tensor scatter(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& src, int64_t reduce) {
   const at::Tensor where = long_index(index);
   if (reduce == 0) return at::scatter(self, dim, where, src);
@@ -254,6 +271,7 @@ std::vector<int64_t> other_dims(const at::Tensor& input) {
 }
 
 at::Tensor per_channel(const at::Tensor& values, const at::Tensor& input) {
+  TORCH_CHECK_VALUE(input.dim() >= 2, "input has ", input.dim(), " dimensions, 2 or more are needed: the second is the channel");
   std::vector<int64_t> shape(static_cast<size_t>(input.dim()), 1);
   shape[1] = values.numel();
   return values.reshape(shape);

@@ -49,6 +49,10 @@ inline at::OptionalIntArrayRef dims_or_all(at::OptionalIntArrayRef dims) {
 c10::List<optional<at::Tensor>> index_list(at::TensorList list, bool empty_result);
 // Index tensors of functions that only take int64 in ATen.
 inline at::Tensor long_index(const at::Tensor& index) { return index.scalar_type() == at::kLong ? index : index.to(at::kLong); }
+// The indices of a pooling's gradient: one per element, each within the last `dims` dimensions of self.
+at::Tensor plane_index(const at::Tensor& index, const at::Tensor& grad, const at::Tensor& self, int64_t dims);
+// Classes below `count`, or to be ignored.
+at::Tensor class_index(const at::Tensor& index, int64_t count, int64_t ignored);
 inline at::Tensor bool_mask(const at::Tensor& mask) { return mask.scalar_type() == at::kBool ? mask : mask.to(at::kBool); }
 // `value` in the data type of `like`.
 inline at::Tensor cast_as(const at::Tensor& value, const at::Tensor& like) {
