@@ -321,6 +321,7 @@ def from_schema(rng, name):
 UNCHECKED = [
     (r"(adaptive_|fractional_)?max_pool2d(_with_indices)?_backward.*", "indices", lambda a: extents(a["self"], 2)),
     (r"(adaptive_|fractional_)?max_pool3d(_with_indices)?_backward.*", "indices", lambda a: extents(a["self"], 3)),
+    (r"nll_loss_backward.*", "target", lambda a: (*a["self"].size[-1:], 1)[0]),
     (r"nll_loss2d_(forward|backward).*", "target", lambda a: (*a["self"].size, 1, 1)[1]),
     (r"_embedding_bag.*backward", "offset2bag", lambda a: (*a["grad"].size, 0)[0]),
     (r"_embedding_bag.*backward", "maximum_indices", lambda a: a["num_weights"]),
@@ -344,6 +345,9 @@ def within_memory(call):
             if n <= 0:
                 return None if t.data else call
             call = replace(call, {id(t): Tensor(t.dtype, [v % n for v in t.data], t.size, t.stride, t.offset)})
+    if name.startswith("_embedding_bag") and isinstance(t := given.get("offsets"), Tensor):
+        ascending = iter(sorted(elements(t)))
+        call = replace(call, {id(t): make(t.dtype, t.size, ascending.__next__)})
     if re.match(r"(arange|range|linspace|logspace)\b", name):
         numbers = {k: v for k, v in given.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
         step = numbers.get("step", 1) or 1
