@@ -72,6 +72,7 @@ at::Tensor plane_index(const at::Tensor& index, const at::Tensor& grad, const at
   TORCH_CHECK_VALUE(self.dim() >= dims && grad.dim() == self.dim(), "gradOutput has shape ", grad.sizes(), ", self has ", self.sizes());
   int64_t plane = 1;
   for (int64_t d = 1; d <= dims; ++d) plane *= self.size(-d);
+  if (index.is_meta()) return long_index(index);  // only shapes are asked for
   TORCH_CHECK_INDEX(index.numel() == 0 || (index.min().item<int64_t>() >= 0 && index.max().item<int64_t>() < plane),
                     "an index is outside of the plane");
   return long_index(index);
@@ -79,6 +80,7 @@ at::Tensor plane_index(const at::Tensor& index, const at::Tensor& grad, const at
 
 at::Tensor class_index(const at::Tensor& index, int64_t count, int64_t ignored) {
   const at::Tensor classes = long_index(index);
+  if (classes.is_meta()) return classes;  // only shapes are asked for
   TORCH_CHECK_INDEX(!classes.lt(0).logical_or(classes.ge(count)).logical_and(classes.ne(ignored)).any().item<bool>(),
                     "a class is outside of [0, ", count, ")");
   return classes;
