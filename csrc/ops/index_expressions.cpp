@@ -1,5 +1,6 @@
 #include "ops/index_expressions.h"
 
+#include <ATen/ExpandUtils.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -85,7 +86,7 @@ at::Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t o
   return (lower ? all.tril(offset) : all.triu(offset)).nonzero().t().to(dtype.value_or(at::kLong)).contiguous();
 }
 
-void check_unfold_gradient(const at::Tensor& grad, c10::IntArrayRef sizes, int64_t dim, int64_t size, int64_t step) {
+at::Tensor unfold_gradient(const at::Tensor& grad, c10::IntArrayRef sizes, int64_t dim, int64_t size, int64_t step) {
   std::vector<int64_t> unfolded(sizes.begin(), sizes.end());
   const int64_t d = at::maybe_wrap_dim(dim, static_cast<int64_t>(sizes.size()));
   const int64_t extent = unfolded.empty() ? 1 : unfolded[d];
@@ -94,7 +95,8 @@ void check_unfold_gradient(const at::Tensor& grad, c10::IntArrayRef sizes, int64
   TORCH_CHECK(step > 0, "step is ", step, " but must be > 0");
   if (!unfolded.empty()) unfolded[d] = (extent - size) / step + 1;
   unfolded.push_back(size);
-  TORCH_CHECK(grad.sizes() == c10::IntArrayRef(unfolded), "expected a gradient of shape ", c10::IntArrayRef(unfolded), ", but got ", grad.sizes());
+  TORCH_CHECK(at::is_expandable_to(grad.sizes(), unfolded), "expected a gradient of shape ", c10::IntArrayRef(unfolded), ", but got ", grad.sizes());
+  return grad.expand(unfolded);
 }
 
 }  // namespace torch_npu::ops

@@ -24,8 +24,8 @@ void check_fits(const at::Scalar& value, at::ScalarType dtype);
 void check_masked_scatter(const at::Tensor& self, const at::Tensor& mask, const at::Tensor& source);
 void check_roll(const at::Tensor& self, at::IntArrayRef shifts, at::IntArrayRef dims);
 void check_put(const at::Tensor& self, const at::Tensor& index, const at::Tensor& source);
-// unfold's gradient has the shape of what unfold gave: the CPU's kernel trusts its caller.
-void check_unfold_gradient(const at::Tensor& grad, c10::IntArrayRef sizes, int64_t dim, int64_t size, int64_t step);
+// unfold's gradient, broadcast to the shape of what unfold gave: the CPU's kernel trusts its caller.
+at::Tensor unfold_gradient(const at::Tensor& grad, c10::IntArrayRef sizes, int64_t dim, int64_t size, int64_t step);
 // masked_fill_ of dtypes that only aclnnSWhere takes.
 at::Tensor& masked_fill_by_where(at::Tensor& self, const at::Tensor& mask, const at::Tensor& value);
 // The first `size` positions of elements that are not zero; rows of `fill_value` follow.
