@@ -326,7 +326,7 @@ UNCHECKED = [
     (r"_embedding_bag.*backward", "offset2bag", lambda a: (*a["grad"].size, 0)[0]),
     (r"_embedding_bag.*backward", "maximum_indices", lambda a: a["num_weights"]),
 ]
-MOST = 1000   # elements of a range
+MOST = 1000   # elements of a range, degree of a polynomial
 
 
 def extents(t, n):
@@ -334,7 +334,7 @@ def extents(t, n):
 
 
 def within_memory(call):
-    """The call with indices that are addresses within their tensor, and without a range of gigabytes."""
+    """The call with indices that are addresses within their tensor, without a range of gigabytes or a polynomial of minutes."""
     schema = call.overload._schema.arguments
     given = {a.name: v for a, v in zip(schema, call.args)} | call.kwargs
     name = call.name.removeprefix("aten::")
@@ -348,6 +348,12 @@ def within_memory(call):
     if name.startswith("_embedding_bag") and isinstance(t := given.get("offsets"), Tensor):
         ascending = iter(sorted(elements(t)))
         call = replace(call, {id(t): make(t.dtype, t.size, ascending.__next__)})
+    if "_polynomial_" in name:
+        degree = given.get("n")
+        if isinstance(degree, Tensor) and degree.kind == "int":
+            call = replace(call, {id(degree): Tensor(degree.dtype, [min(v, MOST) for v in degree.data], degree.size, degree.stride, degree.offset)})
+        elif isinstance(degree, (int, float)) and math.isfinite(degree) and degree > MOST:
+            return None
     if re.match(r"(arange|range|linspace|logspace)\b", name):
         numbers = {k: v for k, v in given.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
         step = numbers.get("step", 1) or 1
