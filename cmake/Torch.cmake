@@ -19,7 +19,10 @@ if(NOT TORCH_VERSION MATCHES "^2\\.1\\." AND TORCH_VERSION VERSION_LESS 2.13)
   message(FATAL_ERROR "torch_npu does not build with torch ${TORCH_VERSION}, only with 2.1 and with 2.13 or newer. docs/versions.md says more")
 endif()
 
-set(TORCH_INCLUDE_DIRS ${TORCH_PACKAGE_DIR}/include ${TORCH_PACKAGE_DIR}/include/torch/csrc/api/include)
+# By a link in the build directory, whose path there is the same for every Python: ccache then shares objects between them.
+set(TORCH_LINK ${CMAKE_BINARY_DIR}/torch)
+file(CREATE_LINK ${TORCH_PACKAGE_DIR} ${TORCH_LINK} SYMBOLIC)
+set(TORCH_INCLUDE_DIRS ${TORCH_LINK}/include ${TORCH_LINK}/include/torch/csrc/api/include)
 set(TORCH_LIBRARY_DIR ${TORCH_PACKAGE_DIR}/lib)
 set(TORCH_CPU_LIBRARIES ${TORCH_LIBRARY_DIR}/libtorch_cpu.so ${TORCH_LIBRARY_DIR}/libc10.so)
 set(TORCH_COMPILE_DEFINITIONS USE_DISTRIBUTED USE_C10D_GLOO)
