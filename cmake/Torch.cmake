@@ -6,6 +6,7 @@ include_guard()  # per scope: what it sets are variables
 execute_process(
   COMMAND ${Python_EXECUTABLE} -c
     "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
+  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}  # not where the link of below is
   OUTPUT_VARIABLE TORCH_PACKAGE_DIR OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 if(NOT TORCH_PACKAGE_DIR)
   message(FATAL_ERROR "${Python_EXECUTABLE} has no torch. Install the CPU build of torch 2.13 for it, or name another interpreter "
