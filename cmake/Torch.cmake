@@ -21,7 +21,7 @@ if(NOT TORCH_VERSION MATCHES "^2\\.1\\." AND TORCH_VERSION VERSION_LESS 2.13)
 endif()
 
 # By a link in the build directory, whose path there is the same for every Python: ccache then shares objects between them.
-set(TORCH_LINK ${CMAKE_BINARY_DIR}/torch-package)  # not "torch", which Python would import where it is started here
+set(TORCH_LINK ${CMAKE_BINARY_DIR}/torch)
 file(CREATE_LINK ${TORCH_PACKAGE_DIR} ${TORCH_LINK} SYMBOLIC)
 set(TORCH_INCLUDE_DIRS ${TORCH_LINK}/include ${TORCH_LINK}/include/torch/csrc/api/include)
 set(TORCH_LIBRARY_DIR ${TORCH_PACKAGE_DIR}/lib)
