@@ -312,8 +312,8 @@ class Generator:
         if calls is None:
             calls = row.aclnn
         body = "\n  ".join(self.pack_in_place(c, op) if isinstance(c, InPlace) else self.pack(c, op) for c in calls)
-        cases = [*row.instead.items(), *((f"is_cpu_scalar({a})", c) for a, c in row.cpu_scalar.items())]
-        for condition, call in cases:
+        cases = [*((f"is_cpu_scalar({a})", c) for a, c in row.cpu_scalar.items()), *row.instead.items()]
+        for condition, call in cases:  # the last one is asked first
             case = self.pack(call, op) if isinstance(call, Call) else f"{{ {call} }}"
             body = f"if ({condition}) {case}\n  else {{\n  {body}\n  }}"
         return body

@@ -4,7 +4,8 @@
 
 ``abi/`` is the source the build reads; this script is only run when the facts are refreshed.  It keeps what the project
 needs, under the project's own column names, and normalises spelling (``type *`` -> ``type*``, one entry per parameter).
-Kept by hand and never touched here: ``*_manual.csv`` (rows the facts do not have), ``libraries.csv`` and ``errors.csv``.
+Kept by hand and never touched here: ``*_manual.csv`` (what the facts do not have), ``libraries.csv`` and ``errors.csv``. Of these,
+``since_manual.csv`` and ``dtypes_manual.csv`` are merged into what is written.
 """
 import argparse
 import csv
@@ -57,6 +58,7 @@ def aclnn(facts):
     rows, seen = [], set()
     table = _read(facts / "aclnn_functions.csv")
     since = Since(facts)
+    dtypes = {r["op"]: r["dtypes"] for r in _read(ABI / "dtypes_manual.csv")}
     max_workspace = {r["op"] for r in table if r["function"].endswith("GetMaxWorkspaceSize")}
     for r in table:
         text = r["parameters"]
@@ -74,7 +76,7 @@ def aclnn(facts):
         rows.append({
             "op": r["op"], "header": "aclnnop/" + header, "split_library": r["library"],
             "parameters": "; ".join(parts[:-2]),
-            "dtypes": re.sub(r"\s+", " ", r["documented_dtypes"]).strip(),
+            "dtypes": dtypes.get(r["op"]) or re.sub(r"\s+", " ", r["documented_dtypes"]).strip(),
             "used_by_adapter": r["used_by_torch_npu"], "since": since(r["op"], r),
             "max_workspace": "yes" if r["op"] in max_workspace else "",
         })
@@ -84,11 +86,11 @@ def aclnn(facts):
 
 class Since:
     """The first release with a function: ``8.5.0`` where it came with that release, ``<=8.1.RC1`` where that is the oldest one it
-    is recorded in, and older ones are not known.  Headers are at hand from 8.1.RC1 on (``first_seen``); ``first_known.csv`` has
+    is recorded in, and older ones are not known.  Headers are at hand from 8.1.RC1 on (``first_seen``); ``since_manual.csv`` has
     what clients of older releases use."""
 
     def __init__(self, facts):
-        self.known = {r["name"]: r["release"] for r in _read(facts / "first_known.csv")}
+        self.known = {r["name"]: r["release"] for r in _read(ABI / "since_manual.csv")}
 
     def __call__(self, name, row):
         seen = row["first_seen"]

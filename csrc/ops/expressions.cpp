@@ -15,6 +15,7 @@
 #include "device/generator.h"
 #include "device/stream.h"
 #include "ops/common.h"
+#include "ops/nn_expressions.h"
 
 namespace torch_npu::ops {
 
@@ -208,8 +209,7 @@ DimVector cdist_sizes(const at::Tensor& x1, const at::Tensor& x2) {
 }
 
 DimVector im2col_sizes(const at::Tensor& self, IntArrayRef kernel, IntArrayRef dilation, IntArrayRef padding, IntArrayRef stride) {
-  const std::pair<const char*, IntArrayRef> pairs[] = {{"kernel_size", kernel}, {"dilation", dilation}, {"padding", padding}, {"stride", stride}};
-  for (const auto& [name, pair] : pairs) TORCH_CHECK(pair.size() == 2, "It is expected ", name, " equals to 2, but got size ", pair.size());
+  check_pairs({{"kernel_size", kernel}, {"dilation", dilation}, {"padding", padding}, {"stride", stride}});
   at::native::im2col_shape_check(self, at::Tensor(), kernel[0], kernel[1], dilation[0], dilation[1], padding[0], padding[1], stride[0], stride[1]);
   int64_t columns = 1;
   for (int64_t i = 0; i < 2; ++i) {

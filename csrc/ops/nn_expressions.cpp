@@ -42,6 +42,10 @@ at::Tensor convolve_transposed(const at::Tensor& input, const at::Tensor& weight
   return convolution(input, weight, kernel_size, bias, stride, padding, dilation, true, output_padding, 1);
 }
 
+void check_pairs(std::initializer_list<std::pair<const char*, IntArrayRef>> named) {
+  for (const auto& [name, pair] : named) TORCH_CHECK(pair.size() == 2, "It is expected ", name, " equals to 2, but got size ", pair.size());
+}
+
 void check_output_padding(IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation) {
   const auto at = [](IntArrayRef v, size_t i) { return v.empty() ? 1 : v.size() == 1 ? v[0] : v.at(i); };
   for (size_t i = 0; i < output_padding.size(); ++i) {

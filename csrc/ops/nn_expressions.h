@@ -3,7 +3,9 @@
 #pragma once
 
 #include <array>
+#include <initializer_list>
 #include <tuple>
+#include <utility>
 
 #include "compat/compat.h"
 #include "ops/rules.h"
@@ -22,6 +24,7 @@ at::Tensor convolve(const at::Tensor& input, const at::Tensor& weight, IntArrayR
                     IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, int64_t groups = 1);
 at::Tensor convolve_transposed(const at::Tensor& input, const at::Tensor& weight, IntArrayRef kernel_size, const OptionalTensor& bias,
                                IntArrayRef stride, IntArrayRef padding, IntArrayRef output_padding, IntArrayRef dilation);
+void check_pairs(std::initializer_list<std::pair<const char*, IntArrayRef>> named);  // that each has two elements
 void check_output_padding(IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation);
 DimVector conv_tbc_sizes(const at::Tensor& self, const at::Tensor& weight, const at::Tensor& bias, int64_t pad);
 

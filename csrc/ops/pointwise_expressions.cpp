@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/common.h"
 #include "ops/expressions.h"
 
 namespace torch_npu::ops {
@@ -68,14 +69,16 @@ at::Tensor logaddexp_in_double(const at::Tensor& self, const at::Tensor& other, 
 }
 
 at::Tensor xlogy_of(const at::Tensor& self, const at::Tensor& other) {
-  const at::Tensor x = cast_to(self, at::kDouble), y = cast_to(other, at::kDouble);
+  const at::Device device = (is_cpu_scalar(self) ? other : self).device();
+  const at::Tensor x = self.to(device, at::kDouble), y = other.to(device, at::kDouble);
   const at::Tensor product = at::where(at::eq(x, 0), at::zeros_like(x), x.mul(y.log()));
   return at::where(at::isnan(y), y, product);
 }
 
 at::Tensor lerp_of(const at::Tensor& self, const at::Tensor& end, const at::Tensor& weight) {
   const at::Tensor w = cast_to(weight, self.scalar_type()), distance = end.sub(self);
-  return at::where(at::lt(w.abs(), 0.5), distance.mul(w).add(self), end.sub(distance.mul(at::rsub(w, 1))));
+  // No infinite part of w is subtracted, which would multiply it by a complex 1 and so make the other part NaN.
+  return at::where(at::lt(w.abs(), 0.5), distance.mul(w).add(self), distance.mul(w.neg().add(1)).neg().add(end));
 }
 
 ScalarType real_result_type(const at::Tensor& t) {

@@ -131,12 +131,13 @@ at::Tensor reduce_segments_backward(const at::Tensor& grad, const at::Tensor& ou
     const at::Tensor others = segments.reduce(data.masked_fill(special, 1), axis, start_of(r, initial), "prod");
     const at::Tensor specials = segments.reduce(special.to(data.scalar_type()), axis, 0, "sum");
     const at::Tensor alone = segments.spread(at::where(specials.eq(1), others, output), axis, 0);
-    return g.mul(at::where(special, alone, out.div(data)));
+    return at::where(special, g.mul(alone), g.mul(out).div(data));
   }
   const at::Tensor chosen = at::logical_and(at::logical_or(data.isnan(), data.eq(out)), segments.of_element.lt(segments.count));
   const at::Tensor ties = segments.reduce(chosen.to(data.scalar_type()), axis, 0, "sum");
   // As on the CPU, ties share a gradient that is positive, and each take one that is not.
-  return at::where(g.gt(0), g.div(segments.spread(ties.clamp_min(1), axis, 1)), g).mul(chosen);
+  const at::Tensor shared = at::where(g.gt(0), g.div(segments.spread(ties.clamp_min(1), axis, 1)), g);
+  return shared.masked_fill(chosen.logical_not(), 0);
 }
 
 at::Tensor jagged_to_padded(const at::Tensor& values, at::TensorList offsets, at::IntArrayRef max_lengths, double padding) {

@@ -24,6 +24,7 @@ import warnings
 
 CASE_SECONDS = 60
 SHRINK_SECONDS = 240
+UNDEFINED_AGAIN = 5              # what lies where the CPU reads is a matter of chance, so it is asked again before a difference is reported
 CHUNK = 500                      # cases of one worker process
 MEMORY = 3 << 30                 # bytes that a worker may allocate
 PHASES = ("cpu", "npu", "shrinking")
@@ -102,6 +103,8 @@ def alone(run, cases, state, pipe):
         pipe.send(("not again",))
     elif (explained := run.explanation(call.name, difference)) is not None:
         pipe.send(("explained", explained))
+    elif any(check.undefined(call) for _ in range(UNDEFINED_AGAIN)):
+        pipe.send(("undefined",))
     else:
         pipe.send(("difference", call.name, difference.kind, difference.detail, code(call)))
         if not run.options.quick and difference.kind != "lost" and not run.shown[call.name, difference.kind]:
