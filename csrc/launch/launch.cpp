@@ -40,8 +40,38 @@ void Launch::tensor(const at::Tensor& t) {
   append_tensor(*t.unsafeGetTensorImpl());
 }
 
-// The device tensors of one call's host scalars, until it is submitted: the memory of one must not become that of the next.
-thread_local std::vector<at::Tensor> host_scalars;
+// A number of one call that became a device tensor. It is kept until the call is submitted: the memory of one must not
+// become that of the next.
+struct HostScalar {
+  at::Tensor device;
+  at::Tensor value;
+  size_t key, address;  // its places in key_ and addresses_
+  bool narrowed;        // held in float32 though it is a Python number, which is a double
+};
+thread_local std::vector<HostScalar> host_scalars;
+
+at::Tensor on_device(const at::Tensor& value, at::ScalarType dtype) {
+  at::Tensor device = at::empty({}, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
+  auto others = std::move(host_scalars);
+  device.fill_(value.item());  // a launch of its own
+  host_scalars = std::move(others);
+  return device;
+}
+
+// What came before the first operand in double precision was narrowed without knowing of it.
+template <class Key, class Addresses>
+void widen_numbers(Key& key, Addresses& addresses) {
+  for (size_t i = 0; i < host_scalars.size(); ++i) {
+    // A call that failed before it was submitted may have left numbers behind.
+    const HostScalar& number = host_scalars[i];
+    if (!number.narrowed || number.address >= addresses.size() || addresses[number.address] != number.device.data_ptr()) continue;
+    at::Tensor wide = on_device(number.value, at::kDouble);
+    key[host_scalars[i].key] = TensorWord{true, ACL_DOUBLE, 0}.pack();
+    addresses[host_scalars[i].address] = wide.data_ptr();
+    host_scalars[i].device = std::move(wide);
+    host_scalars[i].narrowed = false;
+  }
+}
 
 // A 0-dim CPU tensor among npu operands becomes a device tensor, filled ahead of this launch. A Python number is held in
 // float32 unless an operand is wider: it does not take part in type promotion.
@@ -49,14 +79,10 @@ void Launch::host_scalar(const at::Tensor& t) {
   TORCH_CHECK(t.is_cpu() && t.dim() == 0, "Expected all tensors to be on the same device, but found at least two devices, npu:",
               static_cast<int>(current_device()), " and ", t.device(), "! ", op_, " got a tensor of shape ", t.sizes(), " on ",
               t.device(), "; move it first, for example with .npu()");
-  at::ScalarType dtype = t.scalar_type();
-  if (t.unsafeGetTensorImpl()->is_wrapped_number() && dtype == at::kDouble && !has_double_) dtype = at::kFloat;
-  at::Tensor device = at::empty({}, at::TensorOptions(at::Device(at::kPrivateUse1, current_device())).dtype(dtype));
-  auto others = std::move(host_scalars);
-  device.fill_(t.item());  // a launch of its own
-  append_tensor(*device.unsafeGetTensorImpl());
-  host_scalars = std::move(others);
-  host_scalars.push_back(std::move(device));
+  const bool narrow = t.unsafeGetTensorImpl()->is_wrapped_number() && t.scalar_type() == at::kDouble && !has_double_;
+  HostScalar number{on_device(t, narrow ? at::kFloat : t.scalar_type()), t, key_.size(), addresses_.size(), narrow};
+  append_tensor(*number.device.unsafeGetTensorImpl());
+  host_scalars.push_back(std::move(number));
 }
 
 void Launch::tensor(const optional<at::Tensor>& t) {
@@ -137,6 +163,7 @@ void Launch::string(string_view s) {
 void Launch::enqueue(ShapeReply* reply) {
   const c10::DeviceIndex device = current_device();
   raise_pending(device);
+  if (C10_UNLIKELY(has_double_ && !host_scalars.empty())) widen_numbers(key_, addresses_);
   const Record record{&function_, op_, stream_handle(current_stream(device)), reply, keep_stack(), device,
                       static_cast<uint32_t>(addresses_.size()), static_cast<uint32_t>(key_.size())};
   push(device, op_, &run_record,

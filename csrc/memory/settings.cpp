@@ -257,9 +257,11 @@ void settings_changed(const std::string& text) {
 
 void register_hook() {
   static const bool registered = [] {
+    // A torch built with CUDA has registered CUDA's keys, and a key cannot be registered twice.
+    const auto& known = AcceleratorAllocatorConfig::getKeys();
     std::unordered_set<std::string> own;
     for (const Key& key : kKeys) {
-      if (!key.shared) own.insert(key.name);
+      if (!key.shared && known.count(key.name) == 0) own.insert(key.name);
     }
     AcceleratorAllocatorConfig::registerDeviceConfigParserHook(&settings_changed, own);
     return true;

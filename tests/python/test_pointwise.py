@@ -205,3 +205,12 @@ def test_gradient_of_the_extreme_norm_of_complex_numbers(p):
     torch.linalg.vector_norm(host, p, dim=1).sum().backward()
     torch.linalg.vector_norm(device, p, dim=1).sum().backward()
     torch.testing.assert_close(device.grad.cpu(), host.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128])
+@pytest.mark.parametrize("f", [lambda x: 0.1 - x, lambda x: x - 0.1, lambda x: torch.rsub(x, 0.7, alpha=0.3), lambda x: 0.1 / x], ids=["n-x", "x-n", "rsub", "n/x"])
+def test_a_number_is_as_exact_as_the_tensor_beside_it(f, dtype):
+    torch.manual_seed(0)
+    x = torch.randn(50, dtype=dtype)
+    digits = 1e-15 if dtype in (torch.float64, torch.complex128) else 1e-6
+    same(f, x, rtol=digits, atol=digits)

@@ -51,6 +51,9 @@ class TORCH_COMPAT_API AcceleratorAllocatorConfig {
   // `hook` is called with every new text; only with one it is known which other keys there are.
   static void registerDeviceConfigParserHook(Hook&& hook, const std::unordered_set<std::string>& keys);
 
+  // The keys that hooks brought.
+  static const std::unordered_set<std::string>& getKeys() { return instance().other_keys_; }
+
   void set(const std::string& text);
   std::string text() const { return text_; }
 
