@@ -5,7 +5,8 @@
     python benchmarks/dispatch.py --vendor PYTHON   # and against the vendor's adapter, on softcann, in that interpreter's environment
 
 Instructions are counted on the calling thread alone, after warm-up, and repeat within about 1%. Wall time swings with the
-machine: only the ratio of one run means something.
+machine: only the ratio of one run means something, and only where the calling thread, the queue's and the device's find a core each for some of the
+rounds.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 
 CALLS = 300
 WARM_UP = 200
+ROUNDS = 30
 
 #: Callgrind client requests as functions: numbers are counted between start() and dump().
 MARKERS = """
@@ -149,26 +151,30 @@ def instructions(device, ops=(), python=sys.executable, environment=None):
     return counts
 
 
-def wall(device, name, calls=10_000, busy=False):
-    """Seconds that the caller needs for `calls` calls in a row, the best of five."""
+def wall(name, busy=False, devices=("cpu", "npu"), calls=10_000, rounds=ROUNDS):
+    """Seconds that the caller needs for `calls` calls in a row on each device. They take turns, and the best of the rounds counts: what else runs
+    on the machine only adds."""
     import torch
 
-    call = cases(device)[name]
-    for _ in range(1000):
-        call()
-    load = torch.ones(700, 700, device=device) if busy else None
-    best = float("inf")
-    for _ in range(5):
-        synchronize(device)
-        if busy and device != "cpu":
-            for _ in range(8):
-                load = load.mm(load)
-        begin = time.perf_counter()
-        for _ in range(calls):
+    best, load = {}, {}
+    table = {device: cases(device)[name] for device in devices}
+    for device, call in table.items():
+        for _ in range(1000):
             call()
-        best = min(best, time.perf_counter() - begin)
-    synchronize(device)
-    return best
+        load[device] = torch.ones(700, 700, device=device)
+        best[device] = float("inf")
+    for _ in range(rounds):
+        for device, call in table.items():
+            synchronize(device)
+            if busy and device != "cpu":
+                for _ in range(8):
+                    load[device] = load[device].mm(load[device])
+            begin = time.perf_counter()
+            for _ in range(calls):
+                call()
+            best[device] = min(best[device], time.perf_counter() - begin)
+            synchronize(device)
+    return [best[device] for device in devices]
 
 
 IMPORT = """
@@ -246,13 +252,12 @@ def wall_rows(table):
 
     torch.set_num_threads(1)
     for name in ("add", "add_", "mm", "empty", "view"):
-        cpu, npu = wall("cpu", name), wall("npu", name)
+        cpu, npu = wall(name)
         table.row(f"{name}: us per call, 10,000 in a row", npu / cpu, 1.2, f"{cpu * 100:.2f}", f"{npu * 100:.2f}")
-    cpu, npu = wall("cpu", "add"), wall("npu", "add", busy=True)
+    cpu, npu = wall("add", busy=True)
     table.row("add: the same, device busy", npu / cpu, 1.2, f"{cpu * 100:.2f}", f"{npu * 100:.2f}")
     begin = torch.npu.executor_stats()
-    wall("npu", "add")
-    torch.npu.synchronize()
+    wall("add", devices=["npu"], rounds=5)
     end = torch.npu.executor_stats()
     hits, misses = (end[k] - begin[k] for k in ("hits", "misses"))
     table.row("repeated add: share of first phases made", misses / (hits + misses), 0.01, "", "", 3)

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "device/runtime.h"
 #include "device/stream.h"
 #include "launch/config.h"
 #include "launch/ring.h"
@@ -144,9 +145,6 @@ std::array<std::atomic<DeviceQueue*>, kMaxDevices> queues;
 std::mutex queues_mutex;
 std::atomic<bool> shut_down{false};
 
-// A forked child has no consumer threads: its calls run where they are made, and CANN refuses them with a sentence.
-const int fork_handler = pthread_atfork(nullptr, nullptr, [] { shut_down.store(true); });
-
 // Leaked on purpose: destructors of static tensors may still push while the process exits.
 DeviceQueue& queue_of(c10::DeviceIndex device) {
   auto& slot = queues[device];
@@ -160,16 +158,30 @@ DeviceQueue* existing_queue(c10::DeviceIndex device) {
   return device >= 0 && device < kMaxDevices ? queues[device].load(std::memory_order_acquire) : nullptr;
 }
 
+// The child of a process that had consumer threads has none: its calls run where they are made, and CANN refuses them with a sentence.
+const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
+  for (const auto& slot : queues) {
+    if (slot.load() != nullptr) shut_down.store(true);
+  }
+});
+
+// A record on the calling thread, which may be working on another device.
+void run_here(c10::DeviceIndex device, Action action, void* body) {
+  if (C10_LIKELY(on_consumer || device == peek_device())) return action(body);
+  const DeviceSwitch scope(device);
+  action(body);
+}
+
 }  // namespace
 
 void push(c10::DeviceIndex device, const char* name, Action action, std::initializer_list<Span> body) {
   if (C10_UNLIKELY(!config().queue || on_consumer || shut_down.load(std::memory_order_relaxed))) {
-    if (body.size() == 1) return action(const_cast<void*>(body.begin()->data));
+    if (body.size() == 1) return run_here(device, action, const_cast<void*>(body.begin()->data));
     size_t bytes = 0;
     for (const Span& span : body) bytes += span.bytes;
     const std::unique_ptr<uint64_t[]> joined(new uint64_t[bytes / 8 + 1]);
     copy(joined.get(), body);
-    return action(joined.get());
+    return run_here(device, action, joined.get());
   }
   queue_of(device).push(name, action, body);
 }

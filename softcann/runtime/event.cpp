@@ -59,8 +59,9 @@ int wait_for_mark(void* p) {
               static_cast<long long>(waiting->timeout_ms));
 }
 
+// Holds a reference to the event: its counter goes to another event, or is unmapped, with the last of them.
 struct SharedWaiting {
-  SharedCounter* shared;
+  Event* event;
   uint64_t number;
   int64_t timeout_ms;
   const char* function;
@@ -68,9 +69,15 @@ struct SharedWaiting {
 
 int wait_for_shared(void* p) {
   auto* waiting = static_cast<SharedWaiting*>(p);
-  if (waiting->shared->wait(waiting->number, deadline_after(waiting->timeout_ms), task_aborted)) return ACL_SUCCESS;
+  if (waiting->event->shared->wait(waiting->number, deadline_after(waiting->timeout_ms), task_aborted)) return ACL_SUCCESS;
   return fail(ACL_ERROR_RT_WAIT_TIMEOUT, "%s: the event was not reached within %lld ms", waiting->function,
               static_cast<long long>(waiting->timeout_ms));
+}
+
+void drop_shared_waiting(void* p) {
+  auto* waiting = static_cast<SharedWaiting*>(p);
+  release_event(waiting->event);
+  delete waiting;
 }
 
 }  // namespace
@@ -160,13 +167,15 @@ aclError record(const char* function, aclrtEvent handle, aclrtStream stream_hand
     int code = ACL_SUCCESS;
     Stream* stream = find_stream_of_context(stream_handle, function, &code);
     if (stream == nullptr) return code;
+    // Before locking, since what makes room may be an earlier record of this event, which takes the lock.
+    stream->make_room();
     // Held while enqueueing, so that the newest number belongs to the last place in the stream.
     std::lock_guard<std::mutex> lock(event.mutex);
     const uint64_t number = event.shared != nullptr ? event.shared->begin() : event.records + 1;
     event.records = number;
     event.reached_ns = 0;
     event.references.fetch_add(1, std::memory_order_relaxed);
-    return stream->enqueue({&reach, &drop_recording, new Recording{&event, number}, function}, &event.last);
+    return stream->push({&reach, &drop_recording, new Recording{&event, number}, function}, &event.last);
   });
 }
 
@@ -178,8 +187,8 @@ aclError wait(const char* function, aclrtStream stream_handle, aclrtEvent handle
     if (event.shared != nullptr) {
       const uint64_t number = event.shared->begun();
       if (event.shared->completed() >= number) return ACL_SUCCESS;
-      return stream->enqueue({&wait_for_shared, [](void* p) { delete static_cast<SharedWaiting*>(p); },
-                              new SharedWaiting{event.shared, number, timeout_ms, function}, function});
+      event.references.fetch_add(1, std::memory_order_relaxed);
+      return stream->enqueue({&wait_for_shared, &drop_shared_waiting, new SharedWaiting{&event, number, timeout_ms, function}, function});
     }
     Mark mark;
     {

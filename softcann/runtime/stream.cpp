@@ -130,11 +130,14 @@ bool Stream::start() {
   return thread_.joinable();
 }
 
-int Stream::enqueue(const Task& task, Mark* mark) {
+void Stream::make_room() {
   if (__builtin_expect(given_.load(std::memory_order_relaxed) - finished_.load(std::memory_order_relaxed) >= kMostTasks, 0) &&
       own_stream == nullptr) {
     wait({this, given() - kMostTasks / 2}, kNever);
   }
+}
+
+int Stream::push(const Task& task, Mark* mark) {
   {
     std::lock_guard<std::mutex> lock(push_mutex_);
     if (__builtin_expect(!thread_.joinable(), 0) && !start()) {

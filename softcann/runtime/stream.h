@@ -43,7 +43,13 @@ class Stream : public SlotObject {
   void retire();
 
   // Drops the task on failure. `mark`: where the task ends.
-  int enqueue(const Task& task, Mark* mark = nullptr);
+  int enqueue(const Task& task, Mark* mark = nullptr) {
+    make_room();
+    return push(task, mark);
+  }
+  // The two halves of it: waiting while too much is queued, which a lock that tasks take must not be held for, and the rest.
+  void make_room();
+  int push(const Task& task, Mark* mark = nullptr);
 
   bool idle() const { return finished_.load(std::memory_order_acquire) == given_.load(std::memory_order_acquire); }
   Mark mark() { return {this, given_.load(std::memory_order_acquire)}; }

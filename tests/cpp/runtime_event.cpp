@@ -170,6 +170,24 @@ static void test_ping_pong() {
   CHECK(aclrtDestroyEvent(ping) == ACL_SUCCESS && aclrtDestroyEvent(pong) == ACL_SUCCESS);
 }
 
+// One event recorded more often than a stream holds tasks: the recorder waits for room, which only the records make.
+static void test_records_fill_the_stream() {
+  aclrtEvent event = make_event();
+  Gate gate;
+  CHECK(gate.start(a) == ACL_SUCCESS);
+  std::atomic<int> recorded{0};
+  std::thread recorder([&] {
+    CHECK(aclrtSetDevice(0) == ACL_SUCCESS);
+    for (int i = 0; i < 70000; ++i) recorded += aclrtRecordEvent(event, a) == ACL_SUCCESS;
+  });
+  for (int before = -1; before != recorded; rest()) before = recorded;
+  CHECK(recorded < 70000 && !is_complete(event));
+  gate.open();
+  recorder.join();
+  CHECK(aclrtSynchronizeEvent(event) == ACL_SUCCESS && recorded == 70000);
+  CHECK(aclrtDestroyEvent(event) == ACL_SUCCESS);
+}
+
 int main() {
   CHECK(aclInit(nullptr) == ACL_SUCCESS && aclrtSetDevice(0) == ACL_SUCCESS);
   CHECK(aclrtCreateStream(&a) == ACL_SUCCESS && aclrtCreateStream(&b) == ACL_SUCCESS);
@@ -181,6 +199,7 @@ int main() {
   test_arguments();
   test_failure();
   test_ping_pong();
+  test_records_fill_the_stream();
   CHECK(aclrtResetDevice(0) == ACL_SUCCESS && aclFinalize() == ACL_SUCCESS);
   return check_summary();
 }

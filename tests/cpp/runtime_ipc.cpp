@@ -61,8 +61,8 @@ static void importer(int socket) {
   // The exporter's stream is held up by the importer's, and the other way round.
   aclrtEvent event = nullptr;
   aclrtNotify notify = nullptr;
-  aclrtStream stream = nullptr;
-  CHECK(aclrtCreateStream(&stream) == ACL_SUCCESS);
+  aclrtStream stream = nullptr, other = nullptr;
+  CHECK(aclrtCreateStream(&stream) == ACL_SUCCESS && aclrtCreateStream(&other) == ACL_SUCCESS);
   CHECK(aclrtIpcOpenEventHandle(offer.event, &event) == ACL_SUCCESS);
   CHECK(aclrtNotifyImportByKey(&notify, offer.notify, 0) == ACL_SUCCESS);
   CHECK(aclrtStreamWaitEvent(stream, event) == ACL_SUCCESS);  // the exporter recorded it behind a gate
@@ -70,8 +70,15 @@ static void importer(int socket) {
   CHECK(aclrtSynchronizeStreamWithTimeout(stream, 30) == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT);
   aclrtEventRecordedStatus status{};
   CHECK(aclrtQueryEventStatus(event, &status) == ACL_SUCCESS && status == ACL_EVENT_RECORDED_STATUS_NOT_READY);
+  aclrtEvent short_lived = nullptr;
+  std::atomic<int> ran{0};
+  CHECK(aclrtIpcOpenEventHandle(offer.event, &short_lived) == ACL_SUCCESS && aclrtStreamWaitEvent(other, short_lived) == ACL_SUCCESS);
+  CHECK(aclrtLaunchHostFunc(other, [](void* p) { ++*static_cast<std::atomic<int>*>(p); }, &ran) == ACL_SUCCESS);
+  CHECK(aclrtDestroyEvent(short_lived) == ACL_SUCCESS);  // waits go on without it
+  CHECK(aclrtSynchronizeStreamWithTimeout(other, 30) == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT && ran == 0);
   send(socket, 'o');
   CHECK(aclrtSynchronizeStream(stream) == ACL_SUCCESS);
+  CHECK(aclrtSynchronizeStream(other) == ACL_SUCCESS && ran == 1);
   CHECK(aclrtQueryEventStatus(event, &status) == ACL_SUCCESS && status == ACL_EVENT_RECORDED_STATUS_COMPLETE);
 
   receive<char>(socket);  // the exporter freed its memory

@@ -748,6 +748,9 @@ attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, pse=make(2, 4, 6, 4), m
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, masked=torch.ones(6, 4, dtype=torch.bool).triu(1), next_tokens=0)
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, masked=torch.ones(6, 4, dtype=torch.bool).triu(1), mask=torch.ones(2048, 2048, dtype=torch.bool).triu(1), sparse_mode=2)
 attention_case("aclnnFlashAttentionScoreV2", _k, _q, _q, masked=torch.ones(4, 6, dtype=torch.bool).triu(3), mask=torch.ones(2048, 2048, dtype=torch.bool).triu(1), sparse_mode=3)
+# Large enough that softcann makes the scores in parts: of heads, and of rows.
+attention_case("aclnnFlashAttentionScoreV2", make(3, 4, 150, 8), make(3, 4, 150, 8, seed=2), make(3, 4, 150, 8, seed=3), pse=make(1, 4, 150, 150), keep=bools(3, 4, 150, 150))
+attention_case("aclnnFlashAttentionScoreV2", make(2, 4, 300, 8), make(2, 2, 290, 8, seed=2), make(2, 2, 290, 8, seed=3), masked=torch.ones(300, 290, dtype=torch.bool).triu(1), next_tokens=0, keep=bools(2, 4, 300, 290))
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="BSND", arrange=lambda t: t.transpose(1, 2).contiguous())
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="BSH", arrange=lambda t: t.transpose(1, 2).flatten(2).contiguous())
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="SBH", arrange=lambda t: t.permute(2, 0, 1, 3).flatten(2).contiguous())

@@ -1,4 +1,6 @@
 """Streams and events: order, waiting, state, timing, and what torch's own generic classes make of them."""
+import ctypes
+import os
 import threading
 
 import pytest
@@ -48,11 +50,78 @@ def test_pool_wraps_after_32_streams():
     assert len(handles) == 32 and 0 not in handles
 
 
+def cann():
+    """CANN's own functions, of the library that torch_npu uses."""
+    torch.npu.current_stream().synchronize()
+    return ctypes.CDLL("libascendcl.so", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+
+
 def test_priorities():
     least, greatest = torch.npu.Stream.priority_range()
     assert (least, greatest) == (0, -1)
     assert torch.npu.Stream().priority == 0
     assert torch.npu.Stream(priority=-1).priority == -1
+    # And on the device, where 0 is the highest.
+    lowest, given = ctypes.c_int32(), {}
+    assert cann().aclrtDeviceGetStreamPriorityRange(ctypes.byref(lowest), None) == 0
+    for priority in (0, -1):
+        value = ctypes.c_uint32()
+        assert cann().aclrtStreamGetPriority(ctypes.c_void_p(torch.npu.Stream(priority=priority).npu_stream), ctypes.byref(value)) == 0
+        given[priority] = value.value
+    assert given == {0: lowest.value, -1: 0}
+
+
+def test_streams_of_different_priority_are_different():
+    handles = {torch.npu.Stream(priority=priority).npu_stream for priority in (0, -1) for _ in range(32)}
+    assert len(handles) == 64
+
+
+def test_set_stream_and_nested_contexts():
+    outer, inner, before = torch.npu.Stream(), torch.npu.Stream(), torch.npu.current_stream()
+    with torch.npu.stream(outer):
+        with torch.npu.stream(None):
+            assert torch.npu.current_stream() == outer
+        with pytest.raises(KeyError), torch.npu.stream(inner):
+            assert torch.npu.current_stream() == inner
+            raise KeyError
+        assert torch.npu.current_stream() == outer
+        torch.npu.set_stream(None)
+        assert torch.npu.current_stream() == outer
+        torch.npu.set_stream(inner)
+        assert torch.npu.current_stream() == inner
+    assert torch.npu.current_stream() == before
+    seen = []
+
+    def other_thread():
+        torch.npu.set_stream(inner)
+        seen.append(torch.npu.current_stream())
+
+    t = threading.Thread(target=other_thread)
+    t.start()
+    t.join()
+    assert seen == [inner] and torch.npu.current_stream() == before
+
+
+def test_threads_work_on_streams_of_their_own():
+    x = torch.arange(50_000.0).npu()
+    torch.npu.synchronize()
+    results = {}
+
+    def work(number):
+        s = torch.npu.Stream()
+        with torch.npu.stream(s):
+            y = x
+            for _ in range(20):
+                y = y + number
+            results[number] = y.cpu()  # of this thread's stream
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for number in range(4):
+        assert torch.equal(results[number], torch.arange(50_000.0) + 20 * number)
 
 
 def test_work_runs_on_another_stream():
@@ -158,6 +227,32 @@ def test_generic_stream_and_event():
     assert s.native_handle != 0
 
 
+def test_torchs_and_npus_streams_and_events_mix():
+    plain, own = torch.Stream("npu", priority=-1), torch.npu.Stream()
+    x = long_work(3)
+    began = torch.Event("npu", enable_timing=True)
+    began.record()
+    plain.wait_event(began)
+    with torch.npu.stream(plain):
+        y = x + 1
+        made = torch.npu.Event(enable_timing=True)
+        made.record(plain)
+    own.wait_event(made)
+    with own:
+        assert torch.accelerator.current_stream() == own
+        z = y + 1
+    finished = own.record_event(torch.npu.Event(enable_timing=True))
+    finished.wait()
+    w = z + 1
+    assert torch.equal(w.cpu(), x.cpu() + 1 + 1 + 1)
+    assert made.elapsed_time(finished) >= 0
+    torch.accelerator.set_stream(own)
+    try:
+        assert torch.npu.current_stream() == own
+    finally:
+        torch.accelerator.set_stream(torch.npu.default_stream())
+
+
 def test_accelerator_api():
     assert torch.accelerator.current_accelerator() == torch.device("npu")
     assert torch.accelerator.device_count() == torch.npu.device_count()
@@ -174,7 +269,8 @@ def test_record_on_a_stream_of_another_device():
         e.record(torch.npu.Stream("npu:1"))
 
 
-def test_two_devices(run_python):
+@pytest.mark.parametrize("queue", [{}, {"TASK_QUEUE_ENABLE": "0"}, {"ASCEND_LAUNCH_BLOCKING": "1"}], ids=["queue", "no-queue", "blocking"])
+def test_two_devices(queue, run_python):
     done = run_python("""
 import torch, torch_npu
 a = torch.arange(1000.0).to("npu:0")
@@ -183,6 +279,11 @@ for _ in range(20):
     a = a + b.to("npu:0")
     b = a.to("npu:1") * 0.5
 assert torch.npu.current_device() == 0
+there = torch.npu.Stream("npu:1")
+with torch.npu.stream(there):
+    assert torch.npu.current_device() == 1 and torch.npu.current_stream() == there
+    assert torch.npu.current_stream("npu:0") == torch.npu.default_stream("npu:0")
+assert torch.npu.current_device() == 0 and torch.npu.current_stream("npu:1") == torch.npu.default_stream("npu:1")
 with torch.npu.device(1):
     assert torch.npu.current_stream().device_index == 1
     e = torch.npu.Event()
@@ -194,7 +295,7 @@ for _ in range(20):
     x = x + y
     y = x * 0.5
 print(torch.allclose(a.cpu(), x), torch.allclose(c.cpu(), y + 1))
-""", SOFTCANN_DEVICE_COUNT=2, TORCH_NPU_BACKEND="softcann", ASCEND_RT_VISIBLE_DEVICES=None)
+""", SOFTCANN_DEVICE_COUNT=2, TORCH_NPU_BACKEND="softcann", ASCEND_RT_VISIBLE_DEVICES=None, **queue)
     assert done.stdout.split() == ["True", "True"]
 
 
@@ -209,15 +310,17 @@ for used in (False, True):
     child = os.fork()
     if child == 0:
         try:
-            print("child", (torch.ones(2).npu() + 1).tolist(), flush=True)
+            result = (torch.ones(2).npu() + 1).tolist()
+            threads = [open(f"/proc/self/task/{t}/comm").read().strip() for t in os.listdir("/proc/self/task")]
+            print("child", result, "npu0_queue" in threads, flush=True)
         except RuntimeError as e:
             print("child", e, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
 print("parent", (torch.ones(2).npu() + 1).tolist())
-""")
+""", TASK_QUEUE_ENABLE=None, ASCEND_LAUNCH_BLOCKING=None)
     lines = done.stdout.splitlines()
-    assert lines[0] == "child [2.0, 2.0]"
+    assert lines[0] == "child [2.0, 2.0] True"  # with a queue of its own
     assert lines[1] == ("child Cannot re-initialize NPU in forked subprocess. To use NPU with multiprocessing, you must use the "
                         "'spawn' start method")
     assert lines[2] == "parent [2.0, 2.0]"
@@ -246,6 +349,35 @@ def test_external_stream_is_the_same_queue():
     assert x.sum().item() == 3000
     with pytest.raises(RuntimeError, match="Not a stream handle"):
         torch.npu.ExternalStream(0)
+
+
+def test_external_stream_of_other_code():
+    handle = ctypes.c_void_p()
+    assert cann().aclrtCreateStream(ctypes.byref(handle)) == 0
+    external = torch.npu.ExternalStream(handle.value, device="npu:0")
+    assert external.npu_stream == handle.value and external != torch.npu.current_stream()
+    x = long_work()
+    external.wait_stream(torch.npu.current_stream())
+    with torch.npu.stream(external):
+        y = x * 2
+        assert y.sum().item() == pytest.approx((x.double().cpu() * 2).sum().item(), rel=1e-3)  # waits for this stream
+        z = y + 1
+    done = external.record_event()
+    x.record_stream(external)
+    del x
+    torch.npu.current_stream().wait_event(done)
+    z.record_stream(torch.npu.current_stream())
+    assert torch.equal((z - 1).cpu(), (y + 1 - 1).cpu())
+    del y, z
+    external.synchronize()
+    assert external.query()
+    torch.npu.synchronize()
+    torch.npu.empty_cache()
+    assert cann().aclrtDestroyStream(handle) == 0
+    with torch.npu.stream(external), pytest.raises(RuntimeError, match="does not exist"):
+        torch.ones(2, device="npu")
+        external.synchronize()
+    assert (torch.ones(2, device="npu") + 1).tolist() == [2.0, 2.0]
 
 
 def test_wait_stream_orders_streams():

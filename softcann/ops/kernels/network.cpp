@@ -3,14 +3,18 @@
 #include <ATen/ops/_embedding_bag.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/rsub.h>
 #include <ATen/ops/searchsorted.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
+#include <array>
 #include <limits>
+#include <utility>
 
 namespace softcann::ops {
 namespace {
@@ -35,60 +39,128 @@ at::Tensor as_given(const at::Tensor& t, string_view layout, const at::Tensor& l
   return out.reshape(like.sizes()).to(like.scalar_type());
 }
 
-struct Scores {
-  at::Tensor q, k, v, scores, masked, keep;  // k and v repeated for every head of q
-  int64_t groups;
+// What both directions share. Scores are made and used up part by part, so that they stay in a core's cache and take no memory.
+constexpr int64_t kScoresOfPart = 1 << 16, kFewestRows = 32;
+
+struct Attention {
+  const FlashAttention& a;
+  at::Tensor q, k, v, pse, hidden;  // pse and hidden: expanded to the scores' shape, undefined without
+  int64_t batch, heads, groups, targets, sources;
+  bool dropping, shifted_first;
+
+  explicit Attention(const FlashAttention& a) : a(a) {
+    TORCH_CHECK_VALUE(a.heads > 0, "headNum is ", a.heads);
+    q = first(a.query), k = first(a.key), v = first(a.value);
+    batch = q.size(0), heads = q.size(1), targets = q.size(2), sources = k.size(2);
+    TORCH_CHECK_VALUE(heads == a.heads, "headNum is ", a.heads, ", query has ", heads, " heads");
+    TORCH_CHECK_VALUE(heads % k.size(1) == 0, "query has ", heads, " heads, which is no multiple of key's ", k.size(1));
+    TORCH_CHECK_VALUE(a.pse_type == 0 || a.pse_type == 1, "pseType is ", a.pse_type, "; softcann has 0 and 1");
+    groups = heads / k.size(1);
+    const std::array<int64_t, 4> shape{batch, heads, targets, sources};
+    if (a.pse.defined()) pse = a.pse.to(at::kFloat).expand(shape);
+    shifted_first = pse.defined() && a.pse_type == 1;
+    const at::Tensor masked = where_masked();
+    if (masked.defined()) hidden = masked.expand(shape);
+    dropping = a.drop_bits.defined() && a.keep < 1;
+    const int64_t n = batch * heads * targets * sources;
+    if (dropping) TORCH_CHECK_VALUE(a.drop_bits.numel() * 8 >= n, "dropMask has ", a.drop_bits.numel(), " bytes for ", n, " elements");
+  }
+
+  at::Tensor first(const at::Tensor& t) const {
+    const bool merged = a.layout == "BSH" || a.layout == "SBH";
+    return heads_first(t, a.layout, merged ? a.query.size(2) / a.heads : a.query.size(3));
+  }
+
+  // f(part) for all parts: whole batch items, else heads of one, else rows of one head.
+  template <class F>
+  void for_each_part(F f) const;
+
+ private:
+  at::Tensor where_masked() const {
+    const at::Tensor row = at::arange(targets, at::kLong).unsqueeze(1), column = at::arange(sources, at::kLong).unsqueeze(0);
+    const int64_t shift = sources - targets;  // sparse modes 3 and 4 count from the lower right corner
+    const bool compressed = a.sparse_mode == 2 || a.sparse_mode == 3 || a.sparse_mode == 4;
+    TORCH_CHECK_VALUE(compressed || a.sparse_mode == 0 || a.sparse_mode == 1, "sparseMode is ", a.sparse_mode, "; softcann has 0 to 4");
+    if (compressed) {
+      TORCH_CHECK_VALUE(a.mask.defined() && a.mask.size(-1) == kCompressedMask && a.mask.size(-2) == kCompressedMask,
+                        "sparseMode ", a.sparse_mode, " needs an attenMask of 2048 x 2048");
+    }
+    if (a.sparse_mode == 2) return column.gt(row);
+    if (a.sparse_mode == 3) return column.gt(row.add(shift));
+    if (a.sparse_mode == 4) return column.gt(row.add(shift + a.next_tokens)).logical_or(column.lt(row.add(shift - a.pre_tokens)));
+    if (!a.mask.defined() || a.sparse_mode == 1) return a.mask.defined() ? a.mask.to(at::kBool) : at::Tensor();
+    return a.mask.to(at::kBool).logical_or(column.gt(row.add(a.next_tokens))).logical_or(column.lt(row.sub(a.pre_tokens)));
+  }
 };
 
-Scores scores_of(const FlashAttention& a) {
-  TORCH_CHECK_VALUE(a.heads > 0, "headNum is ", a.heads);
-  const bool merged = a.layout == "BSH" || a.layout == "SBH";
-  const int64_t head_size = merged ? a.query.size(2) / a.heads : a.query.size(3);
-  Scores s;
-  s.q = heads_first(a.query, a.layout, head_size), s.k = heads_first(a.key, a.layout, head_size), s.v = heads_first(a.value, a.layout, head_size);
-  TORCH_CHECK_VALUE(s.q.size(1) == a.heads, "headNum is ", a.heads, ", query has ", s.q.size(1), " heads");
-  TORCH_CHECK_VALUE(s.q.size(1) % s.k.size(1) == 0, "query has ", s.q.size(1), " heads, which is no multiple of key's ", s.k.size(1));
-  s.groups = s.q.size(1) / s.k.size(1);
-  if (s.groups > 1) s.k = s.k.repeat_interleave(s.groups, 1), s.v = s.v.repeat_interleave(s.groups, 1);
-  const int64_t targets = s.q.size(2), sources = s.k.size(2);
-  at::Tensor scores = at::matmul(s.q, s.k.transpose(2, 3));
-  if (a.pse.defined() && a.pse_type == 1) scores = scores.add(a.pse.to(at::kFloat)).mul_(a.scale);
-  else scores = scores.mul_(a.scale);
-  if (a.pse.defined() && a.pse_type == 0) scores = scores.add(a.pse.to(at::kFloat));
-  TORCH_CHECK_VALUE(a.pse_type == 0 || a.pse_type == 1, "pseType is ", a.pse_type, "; softcann has 0 and 1");
+struct Part {
+  const Attention& all;
+  int64_t item, items, head, heads, row, rows;
 
-  const at::Tensor row = at::arange(targets, at::kLong).unsqueeze(1), column = at::arange(sources, at::kLong).unsqueeze(0);
-  const int64_t shift = sources - targets;  // sparse modes 3 and 4 count from the lower right corner
-  const bool compressed = a.sparse_mode == 2 || a.sparse_mode == 3 || a.sparse_mode == 4;
-  TORCH_CHECK_VALUE(compressed || a.sparse_mode == 0 || a.sparse_mode == 1, "sparseMode is ", a.sparse_mode, "; softcann has 0 to 4");
-  if (compressed) {
-    TORCH_CHECK_VALUE(a.mask.defined() && a.mask.size(-1) == kCompressedMask && a.mask.size(-2) == kCompressedMask,
-                      "sparseMode ", a.sparse_mode, " needs an attenMask of 2048 x 2048");
+  // Of something of the queries' shape, or the scores'.
+  at::Tensor of(const at::Tensor& t) const { return t.narrow(0, item, items).narrow(1, head, heads).narrow(2, row, rows); }
+  // Of keys or values, repeated for every head of the queries.
+  at::Tensor of_sources(const at::Tensor& t) const {
+    const at::Tensor some = t.narrow(0, item, items);
+    if (heads == all.heads && all.groups > 1) return some.repeat_interleave(all.groups, 1);
+    return some.narrow(1, head / all.groups, heads);
   }
-  if (a.sparse_mode == 2) s.masked = column.gt(row);
-  else if (a.sparse_mode == 3) s.masked = column.gt(row.add(shift));
-  else if (a.sparse_mode == 4) s.masked = column.gt(row.add(shift + a.next_tokens)).logical_or(column.lt(row.add(shift - a.pre_tokens)));
-  else if (a.mask.defined()) {
-    s.masked = a.mask.to(at::kBool);
-    if (a.sparse_mode == 0) s.masked = s.masked.logical_or(column.gt(row.add(a.next_tokens))).logical_or(column.lt(row.sub(a.pre_tokens)));
+  // Adds what of_sources() gave to the gradient of all; the first that comes to a place finds it without a value.
+  void add_sources(const at::Tensor& to, const at::Tensor& part) const {
+    const at::Tensor some = to.narrow(0, item, items);
+    if (heads == all.heads && all.groups > 1) {
+      some.copy_(part.view({items, heads / all.groups, all.groups, part.size(2), part.size(3)}).sum(2));
+      return;
+    }
+    const at::Tensor place = some.narrow(1, head / all.groups, heads);
+    if (row == 0 && head % all.groups == 0) place.copy_(part);
+    else place.add_(part);
   }
-  s.scores = s.masked.defined() ? scores.masked_fill(s.masked, -std::numeric_limits<double>::infinity()) : scores;
-  if (a.drop_bits.defined() && a.keep < 1) {
-    const int64_t n = s.scores.numel();
-    TORCH_CHECK_VALUE(a.drop_bits.numel() * 8 >= n, "dropMask has ", a.drop_bits.numel(), " bytes for ", n, " elements");
-    const at::Tensor bits = a.drop_bits.contiguous();
+
+  // Scaled and shifted scores, -inf where masked.
+  at::Tensor scores() const {
+    const at::Tensor q = of(all.q);
+    at::Tensor scores = at::matmul(all.shifted_first ? q : q.mul(all.a.scale), of_sources(all.k).transpose(2, 3));
+    if (all.pse.defined()) scores.add_(of(all.pse));
+    if (all.shifted_first) scores.mul_(all.a.scale);
+    if (all.hidden.defined()) scores.masked_fill_(of(all.hidden), -std::numeric_limits<double>::infinity());
+    return scores;
+  }
+
+  at::Tensor unmasked(at::Tensor weights) const { return all.hidden.defined() ? weights.masked_fill_(of(all.hidden), 0) : weights; }
+
+  // What dropout multiplies weights with.
+  at::Tensor kept() const {
+    const at::Tensor bits = all.a.drop_bits.contiguous();
     const auto* from = static_cast<const uint8_t*>(bits.const_data_ptr());
-    s.keep = at::zeros(s.scores.sizes(), at::kFloat);
-    auto* to = s.keep.mutable_data_ptr<float>();
-    for (int64_t i = 0; i < n; ++i) to[i] = (from[i / 8] >> (i % 8) & 1) != 0 ? static_cast<float>(1 / a.keep) : 0;
+    const at::Tensor kept = at::empty({items, heads, rows, all.sources}, at::kFloat);
+    auto* to = kept.mutable_data_ptr<float>();
+    const auto factor = static_cast<float>(1 / all.a.keep);
+    // Contiguous in all scores, since a part leaves out of one dimension only and is single in those before.
+    const int64_t begin = ((item * all.heads + head) * all.targets + row) * all.sources;
+    for (int64_t i = 0, bit = begin; i < kept.numel(); ++i, ++bit) to[i] = (from[bit / 8] >> (bit % 8) & 1) != 0 ? factor : 0;
+    return kept;
   }
-  return s;
-}
+};
 
-// exp(scores - maximum) / sum; zero where masked, also in rows that are masked as a whole.
-at::Tensor probabilities(const Scores& s, const at::Tensor& maximum, const at::Tensor& sum) {
-  const at::Tensor p = s.scores.sub(maximum).exp_().div_(sum);
-  return s.masked.defined() ? p.masked_fill_(s.masked, 0) : p;
+template <class F>
+void Attention::for_each_part(F f) const {
+  const int64_t of_head = std::max<int64_t>(1, targets * sources), of_item = of_head * heads;
+  Part part{*this, 0, 1, 0, heads, 0, targets};
+  if (of_item <= kScoresOfPart) part.items = std::min(batch, kScoresOfPart / of_item);
+  else part.heads = groups > 1 ? 1 : std::clamp<int64_t>(kScoresOfPart / of_head, 1, heads);
+  if (of_head > kScoresOfPart) part.rows = std::clamp<int64_t>(kScoresOfPart / sources, std::min(kFewestRows, targets), targets);
+  const Part most = part;
+  for (part.item = 0; part.item < batch; part.item += most.items) {
+    part.items = std::min(most.items, batch - part.item);
+    for (part.head = 0; part.head < heads; part.head += most.heads) {
+      part.heads = std::min(most.heads, heads - part.head);
+      for (part.row = 0; part.row < targets; part.row += most.rows) {
+        part.rows = std::min(most.rows, targets - part.row);
+        f(std::as_const(part));
+      }
+    }
+  }
 }
 
 at::Tensor reduced_to(const at::Tensor& t, const at::Tensor& like) { return t.sum_to_size(like.sizes()).to(like.scalar_type()); }
@@ -96,33 +168,46 @@ at::Tensor reduced_to(const at::Tensor& t, const at::Tensor& like) { return t.su
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_attention(const FlashAttention& a) {
-  const Scores s = scores_of(a);
-  const at::Tensor maximum = s.scores.amax(-1, true);
-  const at::Tensor e = s.scores.sub(maximum).exp_();
-  const at::Tensor sum = (s.masked.defined() ? e.masked_fill_(s.masked, 0) : e).sum(-1, true);
-  at::Tensor p = probabilities(s, maximum, sum);
-  if (s.keep.defined()) p = p.mul(s.keep);
-  return {maximum.expand({-1, -1, -1, 8}), sum.expand({-1, -1, -1, 8}), as_given(at::matmul(p, s.v), a.layout, a.query)};
+  const Attention all(a);
+  const at::Tensor maximum = at::empty({all.batch, all.heads, all.targets, 1}, at::kFloat), sum = at::empty_like(maximum);
+  const at::Tensor out = at::empty({all.batch, all.heads, all.targets, all.v.size(3)}, at::kFloat);
+  all.for_each_part([&](const Part& part) {
+    at::Tensor weights = part.scores();
+    const at::Tensor highest = weights.amax(-1, true);
+    weights = part.unmasked(weights.sub_(highest).exp_());
+    at::Tensor total = weights.sum(-1, true);
+    part.of(maximum).copy_(highest);
+    part.of(sum).copy_(total);
+    if (all.dropping) weights.mul_(part.kept());
+    // Rows that are masked as a whole give zeros.
+    if (all.hidden.defined()) total = total.masked_fill(total.eq(0), 1);
+    part.of(out).copy_(at::matmul(weights, part.of_sources(all.v)).div_(total));
+  });
+  return {maximum.expand({-1, -1, -1, 8}), sum.expand({-1, -1, -1, 8}), as_given(out, a.layout, a.query)};
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_attention_backward(const FlashAttention& a, const at::Tensor& grad,
                                                                                     const at::Tensor& maximum, const at::Tensor& sum,
                                                                                     const at::Tensor& out) {
-  const Scores s = scores_of(a);
-  const int64_t head_size = s.q.size(3);
-  const at::Tensor g = heads_first(grad, a.layout, head_size), o = heads_first(out, a.layout, head_size);
-  const at::Tensor p = probabilities(s, maximum.narrow(3, 0, 1), sum.narrow(3, 0, 1));
-  const at::Tensor dropped = s.keep.defined() ? p.mul(s.keep) : p;
-  at::Tensor slope = at::matmul(g, s.v.transpose(2, 3));
-  if (s.keep.defined()) slope = slope.mul(s.keep);
-  const at::Tensor ds = p.mul(slope.sub(g.mul(o).sum(-1, true)));
-  const auto grouped = [&](const at::Tensor& t) {
-    return s.groups == 1 ? t : t.view({t.size(0), t.size(1) / s.groups, s.groups, t.size(2), t.size(3)}).sum(2);
-  };
-  const at::Tensor dq = at::matmul(ds, s.k).mul(a.scale), dk = grouped(at::matmul(ds.transpose(2, 3), s.q).mul(a.scale));
-  const at::Tensor dv = grouped(at::matmul(dropped.transpose(2, 3), g));
+  const Attention all(a);
+  const at::Tensor g = all.first(grad), o = all.first(out);
+  const at::Tensor logsumexp = sum.narrow(3, 0, 1).log().add_(maximum.narrow(3, 0, 1));
+  const at::Tensor dq = at::empty(all.q.sizes(), at::kFloat), dk = at::empty(all.k.sizes(), at::kFloat), dv = at::empty(all.v.sizes(), at::kFloat);
   at::Tensor dpse;
-  if (a.pse.defined()) dpse = reduced_to(a.pse_type == 1 ? ds.mul(a.scale) : ds, a.pse);
+  if (all.pse.defined()) dpse = at::empty(all.pse.sizes(), at::kFloat);
+  all.for_each_part([&](const Part& part) {
+    // Zero where masked, also in rows that are masked as a whole.
+    const at::Tensor p = part.unmasked(part.scores().sub_(part.of(logsumexp)).exp_());
+    const at::Tensor g_part = part.of(g), kept = all.dropping ? part.kept() : at::Tensor();
+    part.add_sources(dv, at::matmul((all.dropping ? p.mul(kept) : p).transpose(2, 3), g_part));
+    at::Tensor ds = at::matmul(g_part, part.of_sources(all.v).transpose(2, 3));
+    if (all.dropping) ds.mul_(kept);
+    ds.sub_(g_part.mul(part.of(o)).sum(-1, true)).mul_(p);
+    if (dpse.defined()) part.of(dpse).copy_(all.shifted_first ? ds.mul(a.scale) : ds);
+    part.of(dq).copy_(at::matmul(ds, part.of_sources(all.k)).mul_(a.scale));
+    part.add_sources(dk, at::matmul(ds.transpose(2, 3), part.of(all.q)).mul_(a.scale));
+  });
+  if (dpse.defined()) dpse = reduced_to(dpse, a.pse);
   return {as_given(dq, a.layout, a.query), as_given(dk, a.layout, a.key), as_given(dv, a.layout, a.value), dpse};
 }
 
