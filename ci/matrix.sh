@@ -16,7 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 CORE="tests/python/test_import.py tests/python/test_doctor.py tests/python/test_wheel.py tests/python/test_memory.py
   tests/python/test_stream_event.py tests/python/test_errors.py tests/python/test_fallback.py tests/python/test_nn.py
   tests/python/test_generator.py tests/python/test_casts.py tests/python/test_pointwise.py
-  tests/python/test_public_api.py tests/python/test_sharing.py tests/upstream/test_serialization.py tests/upstream/test_autograd.py"
+  tests/python/test_public_api.py tests/python/test_networks.py tests/python/test_sharing.py tests/upstream/test_serialization.py tests/upstream/test_autograd.py"
 OUTCOMES=ci/matrix_outcomes.csv
 [ -f "$OUTCOMES" ] || echo "python,torch,arch,step,outcome" >"$OUTCOMES"
 
