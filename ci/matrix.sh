@@ -58,7 +58,7 @@ outcome() {
     opinfo) words=$(grep -E "^[0-9]+ passed" "$log" | sed -e 's/, [0-9]* complaints.*//' -e 's/,/;/g') ;;
     digits) words=$(grep -oE "[0-9.]+ ?% " "$log" | tail -n 1 | tr -d " ") ;;
   esac
-  if [ "$code" != 0 ] && [ "$step" != opinfo ]; then echo "failed${words:+: $words}"; else echo "${words:-passes}"; fi
+  if [ "$code" != 0 ] && { [ "$step" != opinfo ] || [ -z "${words:-}" ]; }; then echo "failed${words:+: $words}"; else echo "${words:-passes}"; fi
 }
 
 selected() {  # <combination> [part]...

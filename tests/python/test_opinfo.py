@@ -122,7 +122,7 @@ def test_a_dead_worker_is_a_failed_case():
 
 def test_lists(tmp_path, monkeypatch):
     explanations = tmp_path / "explanations.csv"
-    explanations.write_text("kind,name,dtype,reason\nforward,ab.,float.*,because\nforward,nothing,.*,never\n")
+    explanations.write_text("torch,kind,name,dtype,reason\n,forward,ab.,float.*,because\n,forward,nothing,.*,never\n")
     monkeypatch.setattr(runner, "OUTCOMES", tmp_path)
     found = runner.Explanations(explanations)
     listed = {("abs", "float32"): runner.entry(found, ("forward", "abs", "float32"), "fail", "mismatch"),
@@ -139,4 +139,56 @@ def test_lists(tmp_path, monkeypatch):
     assert runner.stale(runner.Explanations(explanations)) == [
         "forward abs int64: fail without an explanation: other",
         "forward gone int8: listed, but there is no such case",
-        "explains nothing: forward,nothing,.*,never"]
+        "explains nothing: ,forward,nothing,.*,never"]
+
+
+ABS = ("forward", "abs", "float32")
+
+
+def explanations_of(tmp_path, torch):
+    path = tmp_path / "explanations.csv"
+    path.write_text("torch,kind,name,dtype,reason\n,forward,add,.*,always\n2\\.1[45],forward,abs,float.*,another kernel\n")
+    return runner.Explanations(path, torch)
+
+
+@pytest.mark.parametrize("elsewhere, outcome, listed, failed, said", [
+    (False, "native", "native", False, ""),
+    (False, "fallback", "native", True, "regression"),
+    (False, "native", "fail", True, "stale"),
+    (True, "fail", "fail", False, ""),
+    (True, "fallback", "native", False, "worse"),
+    (True, "native", "fail", False, "better"),
+    (True, "fail", "native", False, "worse"),  # another torch has an explanation for it
+])
+def test_verdicts(tmp_path, elsewhere, outcome, listed, failed, said):
+    bad, sentence = runner.verdict(ABS, outcome, "mismatch", listed, explanations_of(tmp_path, "2.14"), elsewhere)
+    assert bad == failed and said in sentence and bool(said) == bool(sentence)
+
+
+def test_another_torch_fails_on_what_nothing_explains(tmp_path):
+    of_215, of_21 = explanations_of(tmp_path, "2.15"), explanations_of(tmp_path, "2.1")
+    assert not runner.verdict(ABS, "fail", "mismatch", "native", of_215, True)[0]
+    assert runner.verdict(ABS, "fail", "mismatch", "native", of_21, True)[0]
+    assert runner.verdict(ABS, "unsupported", "no", "fail", of_21, True)[0]
+    for broken in ("crash: exit -11", "hang: more than 240 s"):
+        assert runner.verdict(ABS, "fail", broken, "fail", of_215, True)[0]
+
+
+def test_explanations_of_another_torch_that_explain_nothing(tmp_path):
+    existing = {ABS, ("forward", "abs", "float64"), ("forward", "add", "float32")}
+    found = explanations_of(tmp_path, "2.14")
+    row = found.rows[1][0]
+    assert found.unused_here(existing, existing) == [row]
+    assert found.unused_here(existing, {ABS}) == [], "not all of its cases ran"
+    assert found.unused_here({("forward", "add", "float32")}, {}) == [row], "it has no case"
+    found.find(*ABS)
+    assert found.unused_here(existing, existing) == []
+    assert explanations_of(tmp_path, "2.13").unused_here(existing, existing) == []
+
+
+def test_lists_are_written_and_read_with_their_torch_only(monkeypatch, capsys):
+    monkeypatch.setattr(runner, "recorded_torch", lambda: "1.0")
+    for command in (["run", "--update", "--select", "^abs$"], ["report"]):
+        monkeypatch.setattr(sys, "argv", ["opinfo", *command])
+        with pytest.raises(SystemExit, match="the lists are of torch 1.0"):
+            runner.main()
