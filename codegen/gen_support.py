@@ -5,6 +5,7 @@
 ``--check`` writes nothing and fails if the file is not current.
 """
 import argparse
+import csv
 import re
 import sys
 from pathlib import Path
@@ -137,9 +138,22 @@ def adapter_operators():
     return lines
 
 
+def python_names():
+    """Names of the vendor's adapter that are not there, by reason."""
+    tests = ROOT / "tests" / "python"
+    known = len(list(csv.DictReader((tests / "public_api.csv").read_text().splitlines())))
+    by_reason = {}
+    for row in csv.DictReader((tests / "public_api_absent.csv").read_text().splitlines()):
+        by_reason.setdefault(row["reason"], []).append(row["name"])
+    return ["## Python names that are not there", "",
+            f"Of the {known} public names of the vendor's adapter that are about devices, streams, memory, random numbers, mixed precision and",
+            "helpers, these are missing, with all that their `.*` stands for:", "",
+            *table(("reason", "names"), ((reason, quoted(names)) for reason, names in sorted(by_reason.items())))]
+
+
 def render():
     return "\n".join(["# What works, and what does not", "", "Written by `python codegen/gen_support.py`; do not edit.", "",
-                      *operators(), *adapter_operators(), *runtime_libraries(), *absent_libraries()]).rstrip() + "\n"
+                      *operators(), *adapter_operators(), *python_names(), *runtime_libraries(), *absent_libraries()]).rstrip() + "\n"
 
 
 def main():

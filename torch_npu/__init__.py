@@ -60,6 +60,7 @@ __all__ = [
     "NPUTimeoutError",
     "NPUUnavailableError",
     "__version__",
+    "erase_stream",
     "fallbacks",
     "npu",
     "reset_fallbacks",
@@ -74,6 +75,14 @@ from torch_npu import npu  # noqa: E402
 def unavailable_reason():
     """One sentence that says why no npu can be used, or ``None`` if one can. Touches no device."""
     return npu._unavailable_reason()
+
+
+def erase_stream(tensor, stream):
+    """Takes ``tensor.record_stream(stream)`` back, once the stream that ``tensor`` was made on waits for ``stream``: its memory can then be used
+    again as soon as it is freed."""
+    if tensor.device.type != "npu":
+        raise TypeError(f"Expected an npu tensor, got one on {tensor.device}")
+    _library.bindings().erase_stream(tensor, *npu.streams._named(stream))
 
 
 def _register():
@@ -103,6 +112,6 @@ if os.environ.get("TORCH_NPU_SANITIZER") == "1" and _library.loaded():
 
 
 def __getattr__(name):
-    if name in ("doctor", "softcann") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+    if name in ("doctor", "softcann", "utils") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'torch_npu' has no attribute '{name}'")

@@ -56,8 +56,18 @@ if RUNNING >= (2, 9):
 
     #: Further patches for _patches.py, each called with ``assign(owner, name, value)``.
     patches = []
-    #: What ``torch.npu`` has only because this torch asks for it.
-    module_functions = {}
+
+    def is_autocast_enabled():
+        return torch.is_autocast_enabled("npu")
+
+    def set_autocast_enabled(enabled):
+        torch.set_autocast_enabled("npu", enabled)
+
+    def get_autocast_dtype():
+        return torch.get_autocast_dtype("npu")
+
+    def set_autocast_dtype(dtype):
+        torch.set_autocast_dtype("npu", dtype)
 
 else:
     from torch_npu._compat_old import *  # noqa: F403

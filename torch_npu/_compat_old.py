@@ -180,33 +180,24 @@ AutocastBase = torch.amp.autocast_mode.autocast
 _AUTOCAST_DTYPES = {5: torch.float16, 15: torch.bfloat16}  # by c10::ScalarType
 
 
-def _is_autocast_enabled():
+def is_autocast_enabled():
     """Whether ``torch.autocast("npu")`` is on."""
     return _bindings().autocast_enabled()
 
 
-def _set_autocast_enabled(enabled):
+def set_autocast_enabled(enabled):
     """Turns ``torch.autocast("npu")`` on or off; use the context manager instead."""
     _bindings().set_autocast_enabled(enabled)
 
 
-def _get_autocast_dtype():
+def get_autocast_dtype():
     """The dtype of ``torch.autocast("npu")``."""
     return _AUTOCAST_DTYPES[_bindings().autocast_dtype()]
 
 
-def _set_autocast_dtype(dtype):
+def set_autocast_dtype(dtype):
     """Sets the dtype of ``torch.autocast("npu")``; use the context manager instead."""
     _bindings().set_autocast_dtype({d: n for n, d in _AUTOCAST_DTYPES.items()}[dtype])
-
-
-#: What torch asks the device's module for.
-module_functions = {
-    "is_autocast_enabled": _is_autocast_enabled,
-    "set_autocast_enabled": _set_autocast_enabled,
-    "get_autocast_dtype": _get_autocast_dtype,
-    "set_autocast_dtype": _set_autocast_dtype,
-}
 
 
 def _cast(value, dtype):
@@ -228,8 +219,8 @@ def custom_fwd(fwd=None, *, cast_inputs=None):
 
     @functools.wraps(fwd)
     def forward(ctx, *args, **kwargs):
-        enabled = _is_autocast_enabled()
-        ctx._dtype = _get_autocast_dtype()
+        enabled = is_autocast_enabled()
+        ctx._dtype = get_autocast_dtype()
         ctx._fwd_used_autocast = enabled and cast_inputs is None
         if not enabled or cast_inputs is None:
             return fwd(ctx, *args, **kwargs)

@@ -21,6 +21,10 @@ std::vector<Lack> lacking_features() {
        {&aclrtReserveMemAddress, &aclrtReleaseMemAddress, &aclrtMallocPhysical, &aclrtFreePhysical, &aclrtMapMem, &aclrtUnmapMem}},
       {"tensors cannot be shared between processes", {&aclrtIpcMemGetExportKey, &aclrtIpcMemImportByKey, &aclrtIpcMemClose}},
       {"events cannot be shared between processes; a shared tensor waits for its stream", {&aclrtIpcGetEventHandle, &aclrtIpcOpenEventHandle}},
+      {"torch.npu.ExternalEvent cannot be used", {&aclrtValueWrite, &aclrtValueWait}},
+      {"the cores of a device or a stream cannot be limited",
+       {&aclrtSetDeviceResLimit, &aclrtGetDeviceResLimit, &aclrtSetStreamResLimit, &aclrtGetStreamResLimit, &aclrtUseStreamResInCurrentThread}},
+      {"torch.npu.stop_device() cannot be used", {&aclrtDeviceTaskAbort}},
       {"all streams have one priority", {&aclrtDeviceGetStreamPriorityRange}},
       {"devices have no UUID", {&aclrtDeviceGetUuid}},
   };

@@ -201,4 +201,19 @@ double NPUEvent::elapsed_time(const NPUEvent& end) const {
   return ms;
 }
 
+uint64_t NPUEvent::recorded_time() const {
+  TORCH_CHECK_VALUE(flags_ & kTiming, "The event must be created with argument 'enable_timing=True'.");
+  TORCH_CHECK_VALUE(state_ != nullptr && state_->records.load() != 0, "The event must be recorded before its time can be asked for.");
+  synchronize();
+  const DeviceSwitch scope(state_->device);
+  uint64_t us = 0;
+  NPU_CHECK(cann::aclrtEventGetTimestamp(state_->handle, &us));
+  return us;
+}
+
+void NPUEvent::reset() {
+  TORCH_CHECK(!(flags_ & kInterprocess), "An event that other processes use cannot be reset: they would go on with the old one.");
+  drop(std::exchange(state_, nullptr));
+}
+
 }  // namespace torch_npu

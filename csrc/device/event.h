@@ -38,6 +38,10 @@ class TORCH_NPU_API NPUEvent {
   void synchronize() const;
   // Milliseconds from this event to `end`; both need kTiming and have to be complete.
   double elapsed_time(const NPUEvent& end) const;
+  // Microseconds of the device's clock at the last record; needs kTiming. Waits for it.
+  uint64_t recorded_time() const;
+  // As if never recorded. Waits that were asked for stay.
+  void reset();
 
  private:
   void create(c10::DeviceIndex device);

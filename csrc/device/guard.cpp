@@ -6,6 +6,7 @@
 #include "device/event.h"
 #include "device/runtime.h"
 #include "device/stream.h"
+#include "device/sync_debug.h"
 #include "device/trace.h"
 #include "memory/allocators.h"
 
@@ -90,6 +91,7 @@ struct NPUGuardImpl final : torch_compat::DeviceGuardImplInterface {
     return done;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
+    note_synchronization("Stream.synchronize()");
     synchronize_stream(stream);
     tell_ordering(Ordering::synchronize_stream, nullptr, stream);
   }

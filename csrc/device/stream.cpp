@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "cann/cann.h"
+#include "device/control.h"
 #include "device/runtime.h"
 #include "launch/queue.h"
 
@@ -17,18 +18,22 @@ namespace {
 // are the handle of an external stream (handles are addresses).
 //
 //     pool:  index << 2 | high priority << 1 | 1
+//
+// Behind the pool's streams stand the few whose work the calling thread gives to CANN itself, past the task queue.
 constexpr int kPoolSize = 32;
+constexpr int kSyncLaunchSize = 4;
 constexpr int kPriorities = 2;  // 0 normal, 1 high
 
 bool is_pool(c10::StreamId id) { return (id & 1) != 0; }
 int priority_slot(c10::StreamId id) { return static_cast<int>(id >> 1) & 1; }
 int pool_index(c10::StreamId id) { return static_cast<int>(id >> 2); }
+bool is_sync_launch(c10::StreamId id) { return is_pool(id) && pool_index(id) >= kPoolSize; }
 c10::StreamId pool_id(int slot, int index) { return static_cast<c10::StreamId>(index) << 2 | slot << 1 | 1; }
 
 struct DeviceStreams {
   std::atomic<aclrtStream> initial{nullptr};
-  std::array<std::array<std::atomic<aclrtStream>, kPoolSize>, kPriorities> pool{};
-  std::array<std::atomic<uint32_t>, kPriorities> next{};
+  std::array<std::array<std::atomic<aclrtStream>, kPoolSize + kSyncLaunchSize>, kPriorities> pool{};
+  std::array<std::atomic<uint32_t>, kPriorities> next{}, next_sync_launch{};
   std::mutex mutex;
 };
 
@@ -89,6 +94,7 @@ void set_current_stream(c10::Stream stream) {
   TORCH_CHECK(stream.device_type() == c10::kPrivateUse1, "Expected a stream of an npu device, got one of ", stream.device());
   check_device(stream.device_index());
   current[stream.device_index()] = stream.id();
+  launch::launch_directly(stream.device_index(), is_sync_launch(stream.id()));
 }
 
 c10::Stream stream_from_pool(c10::DeviceIndex device, int priority) {
@@ -96,6 +102,14 @@ c10::Stream stream_from_pool(c10::DeviceIndex device, int priority) {
   check_device(device);
   const int slot = priority < 0 ? 1 : 0;
   return make(device, pool_id(slot, static_cast<int>(streams[device].next[slot].fetch_add(1) % kPoolSize)));
+}
+
+c10::Stream sync_launch_stream(c10::DeviceIndex device, int priority) {
+  device = or_current(device);
+  check_device(device);
+  const int slot = priority < 0 ? 1 : 0;
+  const uint32_t next = streams[device].next_sync_launch[slot].fetch_add(1) % kSyncLaunchSize;
+  return make(device, pool_id(slot, kPoolSize + static_cast<int>(next)));
 }
 
 c10::Stream external_stream(aclrtStream handle, c10::DeviceIndex device) {
@@ -115,7 +129,7 @@ aclrtStream stream_handle(c10::Stream stream) {
   DeviceStreams& of_device = streams[device];
   if (C10_LIKELY(id == 0)) return get_or_create(of_device.initial, device, 0);
   if (!is_pool(id)) return reinterpret_cast<aclrtStream>(static_cast<intptr_t>(id));
-  TORCH_CHECK(pool_index(id) < kPoolSize, "npu:", static_cast<int>(device), " has no stream of id ", id);
+  TORCH_CHECK(pool_index(id) < kPoolSize + kSyncLaunchSize, "npu:", static_cast<int>(device), " has no stream of id ", id);
   return get_or_create(of_device.pool[priority_slot(id)][pool_index(id)], device, priority_slot(id));
 }
 

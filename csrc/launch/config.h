@@ -4,7 +4,7 @@
 namespace torch_npu::launch {
 
 struct Config {
-  bool queue;           // TASK_QUEUE_ENABLE != 0 and not blocking
+  int task_queue;       // TASK_QUEUE_ENABLE, 0 while blocking: the mode until set_task_queue()
   bool blocking;        // ASCEND_LAUNCH_BLOCKING=1: synchronise the stream after every launch
   bool reuse_executors; // TORCH_NPU_REUSE_EXECUTORS != 0
   bool stacks;          // TORCH_NPU_LAUNCH_STACKS=1 or TORCH_SHOW_CPP_STACKTRACES=1: keep the Python stack of every launch for errors

@@ -15,6 +15,7 @@
 #include "cann/cann.h"
 #include "cann/export.h"
 #include "cann/loader.h"
+#include "device/control.h"
 #include "launch/arguments.h"
 #include "launch/config.h"
 #include "launch/launch.h"
@@ -79,15 +80,22 @@ class Executor {
     const Record& r = view.record;
     running_stack = r.stack;
     resolve(*r.function);
+    const StreamLimits limits(view);
     if (r.reply != nullptr) {
       run_for_shapes(view);
-    } else if (!r.function->cacheable || !reuse()) {
+    } else if (!r.function->cacheable || limits.used || !reuse()) {
       run_once(view);
     } else {
       run_cached(view);
     }
     if (config().blocking) check(cann::aclrtSynchronizeStream(r.stream), "aclrtSynchronizeStream", view);
     running_stack = 0;  // stays where an exception leaves from
+  }
+
+  void forget() {
+    std::lock_guard lock(mutex_);
+    index_.clear();
+    entries_.clear();
   }
 
   ExecutorCacheStats stats() {
@@ -111,6 +119,18 @@ class Executor {
   }
 
  private:
+  // The thread that prepares an operator has to be told of the limits of its stream; what it prepares is for this stream alone.
+  struct StreamLimits {
+    explicit StreamLimits(const RecordView& view) : stream(view.record.stream), used(has_limits(stream)) {
+      if (C10_UNLIKELY(used)) check(cann::aclrtUseStreamResInCurrentThread(stream), "aclrtUseStreamResInCurrentThread", view);
+    }
+    ~StreamLimits() {
+      if (C10_UNLIKELY(used)) cann::aclrtUnuseStreamResInCurrentThread(stream);
+    }
+    const aclrtStream stream;
+    const bool used;
+  };
+
   static bool reuse() {
     static const bool yes = config().reuse_executors && cann::aclSetAclOpExecutorRepeatable.available() &&
                             cann::aclSetTensorAddr.available() && cann::aclDestroyAclOpExecutor.available();
@@ -305,6 +325,8 @@ TORCH_NPU_API std::vector<const AclnnFunction*> missing_functions() {
 void run_record(void* body) { executor_of(static_cast<const Record*>(body)->device).run(body); }
 
 TORCH_NPU_API ExecutorCacheStats executor_cache_stats(c10::DeviceIndex device) { return executor_of(device).stats(); }
+
+void forget_executors(c10::DeviceIndex device) { executor_of(device).forget(); }
 
 uint64_t take_failed_stack() { return std::exchange(running_stack, 0); }
 

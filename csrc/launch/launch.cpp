@@ -8,6 +8,7 @@
 
 #include "cann/cann.h"
 #include "device/stream.h"
+#include "device/sync_debug.h"
 #include "launch/config.h"
 #include "launch/queue.h"
 #include "launch/record.h"
@@ -174,6 +175,7 @@ void Launch::enqueue(ShapeReply* reply) {
 void Launch::submit() { enqueue(nullptr); }
 
 std::vector<c10::DimVector> Launch::submit_for_shapes(at::ArrayRef<int> outputs) {
+  note_synchronization(op_);  // the shape of its result depends on values
   ShapeReply reply{outputs, {}};
   enqueue(&reply);
   drain(current_device());

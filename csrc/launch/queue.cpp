@@ -27,7 +27,11 @@ struct Header {
   void* heap;
 };
 
-thread_local bool on_consumer = false;
+// Devices whose calls the thread makes itself: one bit each; all of them on a consumer.
+thread_local uint64_t direct_devices = 0;
+constexpr uint64_t kAllDevices = ~uint64_t{0};
+
+bool on_consumer() { return direct_devices == kAllDevices; }
 
 void copy(void* to, std::initializer_list<Span> body) {
   auto* p = static_cast<std::byte*>(to);
@@ -66,6 +70,8 @@ class DeviceQueue {
     uint64_t stack = 0;
     {
       std::lock_guard lock(mutex_);
+      TORCH_CHECK(!stopped_, "npu:", static_cast<int>(device_), " was stopped by torch.npu.stop_device(", static_cast<int>(device_),
+                  "); torch.npu.restart_device(", static_cast<int>(device_), ") makes it usable again.");
       error = std::exchange(error_, nullptr);
       stack = std::exchange(error_stack_, 0);
       failed_.store(false, std::memory_order_release);
@@ -78,6 +84,20 @@ class DeviceQueue {
       if (std::string text = describe_stack(stack); !text.empty()) e.add_context(std::move(text));
       throw;
     }
+  }
+
+  void stop() {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    failed_.store(true, std::memory_order_release);
+  }
+
+  void restart() {
+    std::lock_guard lock(mutex_);
+    stopped_ = false;
+    error_ = nullptr;
+    error_stack_ = 0;
+    failed_.store(false, std::memory_order_release);
   }
 
   void shutdown() noexcept {
@@ -95,7 +115,7 @@ class DeviceQueue {
   }
 
   void consume() {
-    on_consumer = true;
+    direct_devices = kAllDevices;
     pthread_setname_np(pthread_self(), ("npu" + std::to_string(device_) + "_queue").c_str());
     guarded("aclrtSetDevice", [&] { set_device(device_); });
     while (void* record = ring_.next()) {
@@ -135,6 +155,7 @@ class DeviceQueue {
   std::atomic<bool> started_{false};
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
+  bool stopped_ = false;
   std::exception_ptr error_;
   uint64_t error_stack_ = 0;
   std::thread thread_;
@@ -144,6 +165,11 @@ constexpr int kMaxDevices = 64;
 std::array<std::atomic<DeviceQueue*>, kMaxDevices> queues;
 std::mutex queues_mutex;
 std::atomic<bool> shut_down{false};
+
+std::atomic<int>& mode() {
+  static std::atomic<int> mode{config().task_queue};
+  return mode;
+}
 
 // Leaked on purpose: destructors of static tensors may still push while the process exits.
 DeviceQueue& queue_of(c10::DeviceIndex device) {
@@ -167,7 +193,7 @@ const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
 
 // A record on the calling thread, which may be working on another device.
 void run_here(c10::DeviceIndex device, Action action, void* body) {
-  if (C10_LIKELY(on_consumer || device == peek_device())) return action(body);
+  if (C10_LIKELY(on_consumer() || device == peek_device())) return action(body);
   const DeviceSwitch scope(device);
   action(body);
 }
@@ -175,7 +201,9 @@ void run_here(c10::DeviceIndex device, Action action, void* body) {
 }  // namespace
 
 void push(c10::DeviceIndex device, const char* name, Action action, std::initializer_list<Span> body) {
-  if (C10_UNLIKELY(!config().queue || on_consumer || shut_down.load(std::memory_order_relaxed))) {
+  if (C10_UNLIKELY((direct_devices >> device & 1) != 0 || mode().load(std::memory_order_relaxed) == 0 ||
+                   shut_down.load(std::memory_order_relaxed))) {
+    drain_nothrow(device);  // behind what was queued before the thread, or the process, began to call directly
     if (body.size() == 1) return run_here(device, action, const_cast<void*>(body.begin()->data));
     size_t bytes = 0;
     for (const Span& span : body) bytes += span.bytes;
@@ -186,20 +214,37 @@ void push(c10::DeviceIndex device, const char* name, Action action, std::initial
   queue_of(device).push(name, action, body);
 }
 
+int task_queue() { return mode().load(std::memory_order_relaxed); }
+
+void set_task_queue(int value) {
+  TORCH_CHECK_VALUE(value >= 0 && value <= 2, "The task queue's mode is 0 (off), 1 or 2, got ", value);
+  mode().store(config().blocking ? 0 : value);
+}
+
+void launch_directly(c10::DeviceIndex device, bool directly) noexcept {
+  if (on_consumer()) return;
+  const uint64_t bit = uint64_t{1} << device;
+  direct_devices = directly ? direct_devices | bit : direct_devices & ~bit;
+}
+
+void stop(c10::DeviceIndex device) { queue_of(device).stop(); }
+
+void restart(c10::DeviceIndex device) { queue_of(device).restart(); }
+
 void raise_pending(c10::DeviceIndex device) {
   if (auto* queue = existing_queue(device)) queue->raise_pending();
 }
 
 void drain(c10::DeviceIndex device) {
   auto* queue = existing_queue(device);
-  if (queue == nullptr || on_consumer || shut_down.load(std::memory_order_relaxed)) return;
+  if (queue == nullptr || on_consumer() || shut_down.load(std::memory_order_relaxed)) return;
   queue->drain();
   queue->raise_pending();
 }
 
 void drain_nothrow(c10::DeviceIndex device) noexcept {
   auto* queue = existing_queue(device);
-  if (queue != nullptr && !on_consumer && !shut_down.load(std::memory_order_relaxed)) queue->drain();
+  if (queue != nullptr && !on_consumer() && !shut_down.load(std::memory_order_relaxed)) queue->drain();
 }
 
 void shutdown() noexcept {

@@ -12,6 +12,8 @@
 #include <initializer_list>
 #include <type_traits>
 
+#include "cann/export.h"
+
 namespace torch_npu::launch {
 
 // Runs on the consumer thread (device already set current there). An exception it raises becomes the device's pending
@@ -34,8 +36,20 @@ void push(c10::DeviceIndex device, const char* name, F f) {
   push(device, name, [](void* body) { (*static_cast<F*>(body))(); }, {{&f, sizeof(F)}});
 }
 
+// From now on raise_pending() and drain() of `device` raise, until restart(), which also forgets the pending error.
+void stop(c10::DeviceIndex device);
+void restart(c10::DeviceIndex device);
+
 // Raises the error that a record of `device` left behind, if any; it is raised once. An operator launch calls this first.
 void raise_pending(c10::DeviceIndex device);
+
+// What TASK_QUEUE_ENABLE says, for the rest of the process: 0 makes calls on the calling thread, 1 and 2 on the consumer. Calls
+// made by whichever thread stay in the order in which a thread asked for them.
+TORCH_NPU_API int task_queue();
+TORCH_NPU_API void set_task_queue(int mode);
+
+// From now on the calling thread makes its calls for `device` itself, behind those that are queued, or (false) queues them again.
+void launch_directly(c10::DeviceIndex device, bool directly) noexcept;
 
 // Waits until the consumer of `device` has issued everything pushed so far (not until the device has run it), then
 // raises the pending error, if any.

@@ -52,6 +52,9 @@ constexpr uint64_t kNullArray = ~uint64_t{0};
 // Makes the aclnn call of the Record at `body`. Runs on the consumer thread (or the caller's, without queue).
 void run_record(void* body);
 
+// After a change of what CANN prepares operators for.
+void forget_executors(c10::DeviceIndex device);
+
 const char* acl_dtype_name(int dtype);
 
 }  // namespace torch_npu::launch

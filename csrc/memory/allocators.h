@@ -26,6 +26,12 @@ TORCH_NPU_API bool is_pinned_ptr(const void* p);
 TORCH_NPU_API void* raw_alloc(size_t bytes);
 TORCH_NPU_API void raw_delete(void* address);
 
+// Takes recordStream() of the memory back.
+TORCH_NPU_API void erase_stream(const c10::DataPtr& data, c10::Stream stream);
+
+// See DeviceCache::empty_virtual_cache(); all devices.
+TORCH_NPU_API void empty_virtual_cache();
+
 // The share of the device's memory that this process may reserve, 0 to 1.
 TORCH_NPU_API void set_memory_fraction(double fraction, c10::DeviceIndex device);
 TORCH_NPU_API double memory_fraction(c10::DeviceIndex device);

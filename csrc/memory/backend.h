@@ -36,11 +36,13 @@ class DeviceBackend {
   virtual std::string lack_of_address_ranges() { return {}; }
 
   // Address ranges without memory, and memory to put behind them. map() returns a handle for unmap(), nullptr when the
-  // device is out of memory.
+  // device is out of memory. What is unmapped while `keep` is set stays with the process for later calls of map(), and goes back to
+  // the device when something else needs it, or with release_kept().
   virtual void* reserve_address(size_t bytes) = 0;
   virtual void release_address(void* address) noexcept = 0;
   virtual void* map(void* address, size_t bytes) = 0;
-  virtual void unmap(void* address, void* handle) = 0;
+  virtual void unmap(void* address, void* handle, bool keep) = 0;
+  virtual void release_kept() noexcept {}
 };
 
 }  // namespace torch_npu::memory

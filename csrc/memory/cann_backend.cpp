@@ -2,6 +2,12 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <iterator>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
 #include "cann/cann.h"
 #include "cann/loader.h"
 #include "device/runtime.h"
@@ -23,7 +29,8 @@ class CannBackend final : public DeviceBackend {
   void* allocate(size_t bytes) override {
     const DeviceSwitch scope(device_);
     void* data = nullptr;
-    const int code = cann::aclrtMalloc(&data, bytes, ACL_MEM_MALLOC_HUGE_FIRST);
+    int code = cann::aclrtMalloc(&data, bytes, ACL_MEM_MALLOC_HUGE_FIRST);
+    if (is_out_of_memory(code) && free_kept()) code = cann::aclrtMalloc(&data, bytes, ACL_MEM_MALLOC_HUGE_FIRST);
     if (is_out_of_memory(code)) return nullptr;
     cann::check(code, "aclrtMalloc");
     return data;
@@ -81,6 +88,44 @@ class CannBackend final : public DeviceBackend {
 
   void* map(void* address, size_t bytes) override {
     const DeviceSwitch scope(device_);
+    aclrtDrvMemHandle handle = take_kept(bytes);
+    if (handle == nullptr) handle = allocate_physical(bytes);
+    if (handle == nullptr && free_kept()) handle = allocate_physical(bytes);
+    if (handle == nullptr) return nullptr;
+    if (const int failed = cann::aclrtMapMem(address, bytes, 0, handle, 0)) {
+      cann::aclrtFreePhysical(handle);
+      cann::check(failed, "aclrtMapMem");
+    }
+    std::lock_guard lock(mutex_);
+    sizes_[handle] = bytes;
+    return handle;
+  }
+
+  void unmap(void* address, void* handle, bool keep) override {
+    const DeviceSwitch scope(device_);
+    NPU_CHECK(cann::aclrtUnmapMem(address));
+    std::lock_guard lock(mutex_);
+    const auto size = sizes_.find(handle);
+    if (keep) {
+      kept_.emplace_back(size->second, handle);
+    } else {
+      NPU_CHECK(cann::aclrtFreePhysical(static_cast<aclrtDrvMemHandle>(handle)));
+    }
+    sizes_.erase(size);
+  }
+
+  void release_kept() noexcept override {
+    try {
+      const DeviceSwitch scope(device_);
+      free_kept();
+    } catch (const std::exception& e) {
+      TORCH_WARN("Memory of the allocator could not be given back: ", e.what());
+    }
+  }
+
+ private:
+  // nullptr when out of memory
+  aclrtDrvMemHandle allocate_physical(size_t bytes) {
     aclrtPhysicalMemProp properties{};
     properties.handleType = ACL_MEM_HANDLE_TYPE_NONE;
     properties.allocationType = ACL_MEM_ALLOCATION_TYPE_PINNED;
@@ -91,21 +136,30 @@ class CannBackend final : public DeviceBackend {
     const int code = cann::aclrtMallocPhysical(&handle, bytes, &properties, 0);
     if (is_out_of_memory(code)) return nullptr;
     cann::check(code, "aclrtMallocPhysical");
-    if (const int failed = cann::aclrtMapMem(address, bytes, 0, handle, 0)) {
-      cann::aclrtFreePhysical(handle);
-      cann::check(failed, "aclrtMapMem");
-    }
     return handle;
   }
 
-  void unmap(void* address, void* handle) override {
-    const DeviceSwitch scope(device_);
-    NPU_CHECK(cann::aclrtUnmapMem(address));
-    NPU_CHECK(cann::aclrtFreePhysical(static_cast<aclrtDrvMemHandle>(handle)));
+  aclrtDrvMemHandle take_kept(size_t bytes) {
+    std::lock_guard lock(mutex_);
+    const auto found = std::find_if(kept_.rbegin(), kept_.rend(), [&](const auto& k) { return k.first == bytes; });
+    if (found == kept_.rend()) return nullptr;
+    void* handle = found->second;
+    kept_.erase(std::next(found).base());
+    return static_cast<aclrtDrvMemHandle>(handle);
   }
 
- private:
+  // Whether there was any.
+  bool free_kept() {
+    std::lock_guard lock(mutex_);
+    if (kept_.empty()) return false;
+    for (const auto& [bytes, handle] : std::exchange(kept_, {})) NPU_CHECK(cann::aclrtFreePhysical(static_cast<aclrtDrvMemHandle>(handle)));
+    return true;
+  }
+
   const c10::DeviceIndex device_;
+  std::mutex mutex_;  // of what follows
+  std::unordered_map<void*, size_t> sizes_;
+  std::vector<std::pair<size_t, void*>> kept_;  // memory without addresses: bytes and handle
 };
 
 }  // namespace

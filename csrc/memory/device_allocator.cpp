@@ -240,6 +240,16 @@ void set_memory_fraction(double fraction, c10::DeviceIndex device) {
 
 double memory_fraction(c10::DeviceIndex device) { return memory::device_cache(device).memory_fraction(); }
 
+void erase_stream(const c10::DataPtr& data, c10::Stream stream) {
+  if (data.get() == nullptr || data.get_deleter() != &memory::delete_block) return;
+  auto block = static_cast<memory::Block*>(data.get_context());
+  block->cache->erase_stream(block, stream);
+}
+
+void empty_virtual_cache() {
+  memory::for_each_cache([](memory::DeviceCache& cache) { cache.empty_virtual_cache(); });
+}
+
 void observe_out_of_memory(memory::OutOfMemoryObserver observer) {
   std::lock_guard<std::mutex> lock(memory::making);
   memory::observers().push_back(observer);

@@ -3,6 +3,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/AllocatorConfig.h>
 #include <c10/util/Exception.h>
+#include <c10/util/ScopeExit.h>
 
 #include <algorithm>
 #include <utility>
@@ -383,7 +384,7 @@ void DeviceCache::unmap_whole_granules(Block* block) {
     tail->freed_at = middle->freed_at;
     space.free.insert(tail);
   }
-  range.unmap(middle->data, middle->bytes);
+  range.unmap(middle->data, middle->bytes, keep_unmapped_);
   ++stats_.num_device_free;
   count_reserved(space, middle->bytes, false);
   trace(Action::SEGMENT_UNMAP, middle);
@@ -490,6 +491,12 @@ void DeviceCache::record_stream(Block* block, c10::Stream stream) {
   if (std::find(users.begin(), users.end(), stream) == users.end()) users.push_back(stream);
 }
 
+void DeviceCache::erase_stream(Block* block, c10::Stream stream) {
+  Lock lock(mutex_);
+  auto& users = block->used_by;
+  users.erase(std::remove(users.begin(), users.end(), stream), users.end());
+}
+
 // The host is done with `block`, other streams perhaps not.
 void DeviceCache::defer_free(Block* block) noexcept {
   bool recorded = !backend_->capturing();  // an event recorded then would tell nothing about the device
@@ -566,6 +573,7 @@ void DeviceCache::empty_cache(c10::MempoolId_t pool) {
   }
   if (segments_.empty()) {
     drop_unused_pools();
+    backend_->release_kept();
     return;
   }
   TORCH_CHECK(!backend_->capturing(), "empty_cache: memory of npu:", static_cast<int>(device_),
@@ -573,6 +581,22 @@ void DeviceCache::empty_cache(c10::MempoolId_t pool) {
   backend_->synchronize();
   wait_for_uses();
   release_cached(only);
+  if (only == nullptr) backend_->release_kept();
+}
+
+void DeviceCache::empty_virtual_cache() {
+  History::Context context = history_.context(RecordContext::ALL);
+  Lock lock(mutex_);
+  cause_ = std::move(context);
+  TORCH_CHECK(settings_.expandable_segments, "empty_virt_addr_cache: memory of npu:", static_cast<int>(device_),
+              " has no addresses of its own to give back. Set PYTORCH_NPU_ALLOC_CONF=expandable_segments:True, or call empty_cache().");
+  TORCH_CHECK(!backend_->capturing(), "empty_virt_addr_cache: memory of npu:", static_cast<int>(device_),
+              " cannot be given back while a graph is being captured; call it afterwards.");
+  backend_->synchronize();
+  wait_for_uses();
+  const auto end = c10::make_scope_exit([this] { keep_unmapped_ = false; });
+  keep_unmapped_ = true;
+  release_cached(nullptr);
 }
 
 // Releases what is free and whole. The device has been synchronised.

@@ -46,9 +46,14 @@ class TORCH_NPU_API DeviceCache {
   // Never raises: it runs in deleters.
   void free(Block* block) noexcept;
   void record_stream(Block* block, c10::Stream stream);
+  // Takes it back: the caller has ordered the block's own stream behind `stream`.
+  void erase_stream(Block* block, c10::Stream stream);
 
   // Gives all cached memory (of one private pool, if `pool` is not {0, 0}) back to the device.
   void empty_cache(c10::MempoolId_t pool);
+  // Takes the addresses of unused memory of expandable segments away and keeps the memory, which is quicker than giving it back and
+  // taking it again. Raises without expandable segments.
+  void empty_virtual_cache();
 
   c10::CachingDeviceAllocator::DeviceStats stats();
   void reset_accumulated_stats();
@@ -148,6 +153,7 @@ class TORCH_NPU_API DeviceCache {
   uint64_t clock_ = 0;
   size_t device_bytes_ = 0;
   size_t most_reserved_ = 0;
+  bool keep_unmapped_ = false;  // within empty_virtual_cache()
   Tallies tallies_;
   c10::CachingDeviceAllocator::DeviceStats stats_;  // what Tallies does not have
   std::vector<OutOfMemoryObserver> observers_;

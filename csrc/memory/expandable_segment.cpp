@@ -28,10 +28,10 @@ bool ExpandableSegment::map(char* begin, size_t bytes) {
   return true;
 }
 
-void ExpandableSegment::unmap(char* begin, size_t bytes) {
+void ExpandableSegment::unmap(char* begin, size_t bytes, bool keep) {
   for (size_t done = 0; done < bytes; done += granule_) {
     void*& handle = handles_[index_of(begin + done)];
-    backend_.unmap(begin + done, handle);
+    backend_.unmap(begin + done, handle, keep);
     handle = nullptr;
   }
 }

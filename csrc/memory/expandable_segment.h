@@ -21,7 +21,7 @@ class ExpandableSegment {
 
   // Both take whole granules. map() either maps all of it or, out of memory, nothing.
   bool map(char* begin, size_t bytes);
-  void unmap(char* begin, size_t bytes);
+  void unmap(char* begin, size_t bytes, bool keep = false);
 
  private:
   size_t index_of(const char* address) const { return static_cast<size_t>(address - base_) / granule_; }

@@ -13,6 +13,7 @@
 #include "cann/cann.h"
 #include "device/event.h"
 #include "device/runtime.h"
+#include "device/sync_debug.h"
 #include "launch/launch.h"
 #include "launch/queue.h"
 #include "memory/allocators.h"
@@ -29,7 +30,10 @@ using launch::Launch;
 // Pageable host memory up to this size is staged through a pinned block, so that the copy need not wait for the stream.
 constexpr size_t kStagedBytes = size_t{1} << 20;
 
-void synchronize_current_stream(c10::DeviceIndex device) { synchronize_stream(current_stream(device)); }
+void synchronize_current_stream(c10::DeviceIndex device, const char* what) {
+  note_synchronization(what);
+  synchronize_stream(current_stream(device));
+}
 
 // An integer type of the same size: copying within one dtype is copying bits.
 at::ScalarType bits_of(at::ScalarType dtype) {
@@ -94,7 +98,7 @@ void host_to_device(const at::Tensor& device, const at::Tensor& host, bool non_b
   if (is_pinned_block(host)) {
     enqueue_memcpy(device.data_ptr(), host.data_ptr(), bytes, ACL_MEMCPY_HOST_TO_DEVICE, stream);
     if (non_blocking) record_pinned(host, stream);
-    else synchronize_current_stream(index);
+    else synchronize_current_stream(index, "a copy from pinned memory without non_blocking=True");
     return;
   }
   if (bytes <= kStagedBytes) {
@@ -104,7 +108,7 @@ void host_to_device(const at::Tensor& device, const at::Tensor& host, bool non_b
     host_allocator()->record_event(block.get(), block.get_context(), stream);
     return;
   }
-  synchronize_current_stream(index);
+  synchronize_current_stream(index, "a copy of more than 1 MiB from memory that is not pinned");
   NPU_CHECK(cann::aclrtMemcpy(device.data_ptr(), bytes, host.data_ptr(), bytes, ACL_MEMCPY_HOST_TO_DEVICE));
 }
 
@@ -117,7 +121,7 @@ void device_to_host(const at::Tensor& host, const at::Tensor& device, bool non_b
     record_pinned(host, stream);
     return;
   }
-  synchronize_current_stream(index);
+  synchronize_current_stream(index, "a copy to the CPU");
   NPU_CHECK(cann::aclrtMemcpy(host.data_ptr(), bytes, device.data_ptr(), bytes, ACL_MEMCPY_DEVICE_TO_HOST));
 }
 
@@ -174,7 +178,7 @@ void copy_between_devices(const at::Tensor& dst, const at::Tensor& src, bool non
   done.record(target);
   done.block(source);
   if (!to.is_same(dst)) device_copy(dst, to);
-  if (!non_blocking) synchronize_stream(target);
+  if (!non_blocking) synchronize_current_stream(target.device_index(), "a copy between devices without non_blocking=True");
 }
 
 // The usual case, told by a few loads: on one device, nothing lazy, equal sizes, no memory in common, no element twice.
@@ -231,7 +235,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& src, const at::Tensor& dst) {
 at::Scalar local_scalar_dense(const at::Tensor& self) {
   const DeviceScope scope(self);
   alignas(16) std::byte value[16];
-  synchronize_current_stream(self.device().index());
+  synchronize_current_stream(self.device().index(), "reading a value, as Tensor.item() does");
   NPU_CHECK(cann::aclrtMemcpy(value, sizeof value, self.data_ptr(), self.itemsize(), ACL_MEMCPY_DEVICE_TO_HOST));
   at::Scalar result;
   AT_DISPATCH_V2(self.scalar_type(), "_local_scalar_dense", AT_WRAP([&] {

@@ -1,6 +1,7 @@
 // What the files of torch_npu._C share.
 #pragma once
 
+#include <c10/core/Stream.h>
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/profiler/combined_traceback.h>
 #include <torch/csrc/utils/pybind.h>
@@ -29,6 +30,12 @@ auto without_gil(F f) {
   return torch::wrap_pybind_function_no_gil(f);
 }
 
+// The stream that Python knows by these two.
+inline c10::Stream stream_of(int64_t id, int device) {
+  return c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kPrivateUse1, static_cast<c10::DeviceIndex>(device)), id);
+}
+
+void bind_control(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_sharing(py::module_& m);
 

@@ -240,6 +240,11 @@ void attach_observer(const py::function& observer) {
 void bind_memory(py::module_& m) {
   m.def("raw_alloc", without_gil([](size_t bytes) { return reinterpret_cast<uintptr_t>(raw_alloc(bytes)); }));
   m.def("raw_delete", without_gil([](uintptr_t address) { raw_delete(reinterpret_cast<void*>(address)); }));
+  m.def("erase_stream", wrapped([](const at::Tensor& tensor, int64_t id, int device) {
+          py::gil_scoped_release no_gil;
+          erase_stream(tensor.storage().data_ptr(), stream_of(id, device));
+        }));
+  m.def("empty_virtual_cache", without_gil(&empty_virtual_cache));
   m.def("set_memory_fraction", without_gil(&set_memory_fraction));
   m.def("memory_fraction", without_gil(&memory_fraction));
   m.def("set_allocator_settings", without_gil(&memory::set_allocator_settings));

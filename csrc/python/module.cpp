@@ -126,10 +126,6 @@ py::dict executor_stats(c10::DeviceIndex device) {
   return d;
 }
 
-c10::Stream stream(int64_t id, int device) {
-  return c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kPrivateUse1, static_cast<c10::DeviceIndex>(device)), id);
-}
-
 // torch.Event.elapsed_time() refuses subclasses of torch.Event as its argument.
 double elapsed_time(const py::object& begin, const py::object& end) {
   const torch_compat::Event& from = torch_compat::event_of(begin);
@@ -141,6 +137,19 @@ double elapsed_time(const py::object& begin, const py::object& end) {
 // CANN's handle of an event by what torch calls event_id, the address of its NPUEvent.
 uintptr_t event_handle(uintptr_t event_id) {
   return event_id == 0 ? 0 : reinterpret_cast<uintptr_t>(reinterpret_cast<NPUEvent*>(event_id)->handle());
+}
+
+uint64_t recorded_time(const py::object& event) {
+  void* made = torch_compat::event_of(event).eventId();
+  TORCH_CHECK_VALUE(made != nullptr, "The event must be recorded before its time can be asked for.");
+  py::gil_scoped_release no_gil;
+  return static_cast<NPUEvent*>(made)->recorded_time();
+}
+
+void reset_event(const py::object& event) {
+  void* made = torch_compat::event_of(event).eventId();
+  py::gil_scoped_release no_gil;
+  if (made != nullptr) static_cast<NPUEvent*>(made)->reset();
 }
 
 std::string describe(const DeviceProperties& p) {
@@ -183,6 +192,7 @@ py::dict lacks() {
 void bind_runtime(py::module_& m) {
   py::class_<DeviceProperties>(m, "NPUDeviceProperties")
       .def_readonly("name", &DeviceProperties::name)
+      .def_readonly("soc_name", &DeviceProperties::soc_name)
       .def_readonly("total_memory", &DeviceProperties::total_memory)
       .def_readonly("cube_core_num", &DeviceProperties::cube_core_num)
       .def_readonly("vector_core_num", &DeviceProperties::vector_core_num)
@@ -210,8 +220,10 @@ void bind_runtime(py::module_& m) {
   m.def("can_device_access_peer", without_gil(&can_access_peer));
   m.def("default_generator", wrapped(&default_generator));
   m.def("default_stream", without_gil([](c10::DeviceIndex device) { return default_stream(device).id(); }));
-  m.def("stream_priority", without_gil([](int64_t id, int device) { return stream_priority(stream(id, device)); }));
+  m.def("stream_priority", without_gil([](int64_t id, int device) { return stream_priority(stream_of(id, device)); }));
   m.def("elapsed_time", wrapped(&elapsed_time));
+  m.def("recorded_time", wrapped(&recorded_time));
+  m.def("reset_event", wrapped(&reset_event));
   m.def("event_handle", without_gil(&event_handle));
   m.def("stream_priority_range", without_gil(&stream_priority_range));
 }
@@ -243,6 +255,7 @@ void bind_fallbacks(py::module_& m) {
 PYBIND11_MODULE(_C, m) {
   m.doc() = "Bindings of torch_npu; use torch.npu and torch_npu instead.";
   torch_npu::bind_runtime(m);
+  torch_npu::bind_control(m);
   torch_npu::bind_memory(m);
   torch_npu::bind_sharing(m);
   torch_npu::bind_fallbacks(m);

@@ -47,7 +47,11 @@ aclError check_option(const char* function, aclSysParamOpt opt) {
 
 aclError set_option(const char* function, std::array<std::atomic<int64_t>, kOptions>& options, aclSysParamOpt opt, int64_t value) {
   if (const int code = check_option(function, opt)) return code;
-  if (value != 0 && value != 1) return fail(ACL_ERROR_INVALID_PARAM, "%s: value is %lld, allowed are 0 and 1", function, static_cast<long long>(value));
+  const int64_t most = opt == ACL_OPT_DETERMINISTIC ? 3 : 1;
+  if (value < 0 || value > most) {
+    return fail(ACL_ERROR_INVALID_PARAM, "%s: value is %lld, allowed are 0 to %lld", function, static_cast<long long>(value),
+                static_cast<long long>(most));
+  }
   options[static_cast<size_t>(opt)] = value;
   return ACL_SUCCESS;
 }

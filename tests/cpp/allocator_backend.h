@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "check.h"
 #include "memory/backend.h"
@@ -12,6 +13,7 @@
 struct FakeDevice {
   size_t total = size_t{1} << 30;
   size_t held = 0;
+  size_t kept = 0;  // of it, without addresses
   size_t peak_held = 0;
   std::map<char*, size_t> segments;
   std::map<char*, size_t> mapped;
@@ -78,19 +80,25 @@ class FakeBackend final : public torch_npu::memory::DeviceBackend {
     d_.reserved.erase(at);
   }
   void* map(void* address, size_t bytes) override {
-    if (bytes > d_.total - d_.held) return nullptr;
-    d_.hold(bytes);
+    if (d_.kept >= bytes) {
+      d_.kept -= bytes;
+    } else {
+      if (bytes > d_.total - d_.held) return nullptr;
+      d_.hold(bytes);
+    }
     CHECK(d_.mapped.emplace(static_cast<char*>(address), bytes).second);
     return address;
   }
-  void unmap(void* address, void* handle) override {
+  void unmap(void* address, void* handle, bool keep) override {
     const auto at = d_.mapped.find(static_cast<char*>(address));
     CHECK(address == handle && at != d_.mapped.end());
     CHECK(d_.running.empty());
     if (at == d_.mapped.end()) return;
-    d_.held -= at->second;
+    if (keep) d_.kept += at->second;
+    else d_.held -= at->second;
     d_.mapped.erase(at);
   }
+  void release_kept() noexcept override { d_.held -= std::exchange(d_.kept, 0); }
 
  private:
   void* place(std::map<char*, size_t>& where, size_t bytes) {

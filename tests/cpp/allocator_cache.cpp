@@ -68,7 +68,7 @@ void check_consistent(Fixture& f) {
     total += static_cast<int64_t>(sum);
   }
   CHECK(now(stats.reserved_bytes) == total);
-  CHECK(total == static_cast<int64_t>(f.device.held));
+  CHECK(total == static_cast<int64_t>(f.device.held - f.device.kept));
   CHECK(now(stats.allocated_bytes) == allocated);
   CHECK(now(stats.active_bytes) == active);
   CHECK(now(stats.requested_bytes) == requested);
@@ -308,6 +308,32 @@ void expandable_grows_and_shrinks() {
   CHECK(f.device.held == 0);
 }
 
+// Memory that only lost its addresses is used before the device is asked for more, and goes back to it with the rest.
+void addresses_alone_are_given_back() {
+  Fixture f(expandable(), 400 * kMiB);
+  Block* stays = f.cache->malloc(20 * kMiB - 32, 0);
+  f.cache->free(f.cache->malloc(100 * kMiB - 32, 0));
+  f.cache->empty_virtual_cache();
+  CHECK(f.device.held == 120 * kMiB && f.device.kept == 100 * kMiB && now(f.cache->stats().reserved_bytes) == 20 << 20);
+  check_consistent(f);
+  Block* again = f.cache->malloc(60 * kMiB - 32, 0);
+  CHECK(f.device.held == 120 * kMiB && f.device.kept == 40 * kMiB);
+  for (Block* block : {stays, again}) f.cache->free(block);
+  f.cache->empty_virtual_cache();
+  CHECK(f.device.reserved.empty() && f.device.held == 120 * kMiB);
+  f.cache->empty_cache({0, 0});
+  CHECK(f.device.held == 0 && f.device.kept == 0);
+
+  Fixture plain({}, 400 * kMiB);
+  bool refused = false;
+  try {
+    plain.cache->empty_virtual_cache();
+  } catch (const c10::Error& e) {
+    refused = has(e.what_without_backtrace(), "expandable_segments:True");
+  }
+  CHECK(refused);
+}
+
 void holes_are_used_before_more_is_taken() {
   Settings fine = expandable();
   fine.expandable_granule_bytes = 2 * kMiB;
@@ -519,6 +545,7 @@ int main() {
   out_of_memory();
   split_limit_and_garbage_collection();
   expandable_grows_and_shrinks();
+  addresses_alone_are_given_back();
   holes_are_used_before_more_is_taken();
   private_pools();
   pool_options();

@@ -718,3 +718,74 @@ assert torch.npu.host_memory_stats() == {} and torch.npu.host_memory_stats_as_ne
 torch.npu.reset_peak_host_memory_stats(), torch.npu.reset_accumulated_host_memory_stats(), torch.npu.host_empty_cache()
 assert not torch.npu.is_initialized()
 """)
+
+
+# ---- addresses without memory, memory without marks ---------------------------------------------------------------------------------
+
+
+def test_empty_virt_addr_cache(run_python):
+    done = run_python("""
+import torch, torch_npu
+x = torch.empty(100 << 20, dtype=torch.uint8, device="npu")
+free = torch.npu.mem_get_info()[0]
+del x
+torch.npu.empty_virt_addr_cache()
+assert torch.npu.memory_reserved() == 0
+assert torch.npu.mem_get_info()[0] == free            # the memory stays with the process
+y = torch.ones(80 << 20, dtype=torch.uint8, device="npu")
+assert torch.npu.mem_get_info()[0] == free and y[-1].item() == 1
+del y
+torch.npu.empty_cache()
+assert torch.npu.mem_get_info()[0] >= free + (100 << 20)
+print("ok")
+""", PYTORCH_NPU_ALLOC_CONF="expandable_segments:True")
+    assert done.stdout == "ok\n"
+
+
+def test_kept_memory_serves_what_needs_it(run_python):
+    done = run_python("""
+import torch, torch_npu
+total = torch.npu.mem_get_info()[1]
+x = torch.empty(total * 3 // 4, dtype=torch.uint8, device="npu")
+del x
+torch.npu.empty_virt_addr_cache()
+torch.npu.memory._set_allocator_settings("expandable_segments:False")
+y = torch.empty(total // 2, dtype=torch.uint8, device="npu")   # an ordinary segment
+print(torch.npu.memory_stats()["num_ooms"])
+""", PYTORCH_NPU_ALLOC_CONF="expandable_segments:True", SOFTCANN_MEMORY="1G", TORCH_NPU_BACKEND="softcann")
+    assert done.stdout == "0\n"
+
+
+def test_empty_virt_addr_cache_needs_expandable_segments(run_python):
+    done = run_python("""
+import torch
+torch.npu.empty_virt_addr_cache()        # nothing has been used
+x = torch.ones(2, device="npu")
+try:
+    torch.npu.empty_virt_addr_cache()
+except RuntimeError as e:
+    print(e)
+""", PYTORCH_NPU_ALLOC_CONF="expandable_segments:False")
+    assert "Set PYTORCH_NPU_ALLOC_CONF=expandable_segments:True, or call empty_cache()" in done.stdout
+
+
+def test_erase_stream_lets_memory_be_used_again():
+    gate, side = torch.npu.ExternalEvent(), torch.npu.Stream()
+    torch.npu.synchronize()
+    addresses = []
+    for erase in (False, True):
+        x = torch.empty(3 << 20, dtype=torch.uint8, device="npu")
+        address = x.data_ptr()
+        gate.wait(side)              # side is not through with it for long
+        x.record_stream(side)
+        if erase:
+            torch_npu.erase_stream(x, side)
+        del x
+        again = torch.empty(3 << 20, dtype=torch.uint8, device="npu")
+        addresses.append(again.data_ptr() == address)
+        del again
+        gate.record()
+        side.synchronize()
+    assert addresses == [False, True]
+    with pytest.raises(TypeError, match="Expected an npu tensor, got one on cpu"):
+        torch_npu.erase_stream(torch.ones(1), side)

@@ -1,33 +1,113 @@
 """torch.npu: names that programs use, and what they do."""
 
+import csv
 import gc
+import importlib
 import inspect
+import pathlib
+import re
+import warnings
 
 import pytest
 import torch
 import torch_npu
 
-#: What released programs use of torch.npu, by rank, as far as this version has it.
-NAMES = """
-    is_available current_device set_device device_count empty_cache synchronize current_stream stream get_device_name Stream
-    get_device_properties manual_seed_all Event set_compile_mode device manual_seed max_memory_allocated memory_allocated
-    memory_reserved mem_get_info max_memory_reserved reset_peak_memory_stats is_bf16_supported default_stream memory_stats
-    set_rng_state get_rng_state default_generators reset_max_memory_allocated set_stream get_device_capability get_rng_state_all
-    set_rng_state_all set_option memory_summary set_per_process_memory_fraction initial_seed max_memory_cached memory_cached
-    reset_max_memory_cached device_of is_initialized init seed seed_all reset_accumulated_memory_stats caching_allocator_alloc
-    caching_allocator_delete can_device_access_peer get_amp_supported_dtype memory_stats_as_nested_dict is_jit_compile_false
-    get_mm_bmm_format_nd set_mm_bmm_format_nd config.allow_internal_format matmul.allow_hf32 conv.allow_hf32 aclnn.allow_hf32
-    amp.autocast amp.GradScaler amp.custom_fwd amp.custom_bwd random.get_rng_state random.get_rng_state_all
-    memory._set_allocator_settings Stream.npu_stream Stream.wait_stream Event.npu_event
-    _lazy_init _lazy_call _is_in_bad_fork _get_generator _exchange_device _maybe_exchange_device
-""".split()
+HERE = pathlib.Path(__file__).parent
+
+#: Every public name of the vendor's adapter that belongs to devices, streams, memory, random numbers, mixed precision and helpers: kind,
+#: and the parameters that programs pass by name or place, ``name=`` where they may be left out. Of an option, a value that it takes.
+API = list(csv.DictReader((HERE / "public_api.csv").read_text().splitlines()))
+#: Those that are not there, or not that way, and why: a name, or a beginning that ends in ``.*``.
+ABSENT = {row["name"]: row["reason"] for row in csv.DictReader((HERE / "public_api_absent.csv").read_text().splitlines())}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_has(name):
-    thing = torch.npu
-    for part in name.split("."):
-        thing = getattr(thing, part)
+def absence(name):
+    for key in ABSENT:
+        if name == key or key.endswith(".*") and (name + ".").startswith(key[:-1]):
+            return key
+    return None
+
+
+def resolve(name):
+    """The thing of that name, as ``import`` and attributes find it, and the class that it is an attribute of."""
+    parts = name.split(".")
+    thing, owner = importlib.import_module(parts[0]), None
+    for i, part in enumerate(parts[1:], 2):
+        owner = thing if inspect.isclass(thing) else None
+        try:
+            thing = inspect.getattr_static(thing, part) if owner is not None and i == len(parts) else getattr(thing, part)
+        except AttributeError:
+            if owner is not None or not inspect.ismodule(thing):
+                raise
+            thing = importlib.import_module(".".join(parts[:i]))
+    return thing, owner
+
+
+def complaint(row):
+    """What is wrong with a row of the table, or ``None``."""
+    name, kind = row["name"], row["kind"]
+    if kind == "option":
+        key = name[name.index("[") + 1:-1]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                torch.npu.set_option({key: row["parameters"]})
+        except ValueError as e:
+            return str(e)
+        return None
+    try:
+        thing, owner = resolve(name)
+    except (AttributeError, ImportError) as e:
+        return str(e)
+    if kind == "module":
+        return None if inspect.ismodule(thing) else "is no module"
+    if kind not in ("function", "class", "method", "enum"):
+        return None
+    if kind in ("class", "enum") and not inspect.isclass(thing):
+        return "is no class"
+    itself = [None] if owner is not None and not isinstance(thing, (staticmethod, classmethod)) else []
+    if isinstance(thing, (staticmethod, classmethod)):
+        thing = thing.__get__(None, owner)
+    if not callable(thing):
+        return "cannot be called"
+    if not row["parameters"] or kind == "enum":
+        return None
+    try:
+        signature = inspect.signature(thing)
+    except ValueError:  # of C
+        return None
+    wanted = row["parameters"].replace("()", "").split()
+    named = [p.rstrip("=") for p in wanted if not p.startswith("*")]
+    placed = named[:wanted.index("*")] if "*" in wanted else named
+    needed = [p for p in wanted if not p.startswith("*") and not p.endswith("=")]
+    if not named and wanted:  # only *args or **kwargs
+        return None
+    try:
+        for arguments, keywords in ((placed, named[len(placed):]), ([], named), ([], needed)):
+            bound = signature.bind(*itself, *arguments, **dict.fromkeys(keywords)).arguments
+            # Each is bound to its own name, which says that they come in that order.
+            if any(bound[n] != n for n in arguments if n in bound):
+                return f"takes {', '.join(bound)} in another order"
+    except TypeError as e:
+        return f"{e}: has {signature}"
+    return None
+
+
+@pytest.mark.parametrize("row", [r for r in API if absence(r["name"]) is None], ids=lambda r: r["name"])
+def test_has(row):
+    assert complaint(row) is None
+
+
+def test_absent_names_are_absent_for_a_reason():
+    assert [n for n, reason in ABSENT.items() if len(reason) < 20] == []
+    used = {}
+    for row in API:
+        key = absence(row["name"])
+        if key is not None:
+            used.setdefault(key, []).append(row)
+    assert sorted(set(ABSENT) - set(used)) == [], "no name in public_api.csv is meant"
+    stale = [r["name"] for rows in used.values() for r in rows if complaint(r) is None]
+    assert stale == [], "there now"
 
 
 def test_everything_public_is_documented():
@@ -314,6 +394,42 @@ def test_switches(recwarn):
         torch.npu.matmul.allow_tf32 = True
     with pytest.raises(TypeError, match="takes a bool"):
         torch.npu.matmul.allow_hf32 = "yes"
+
+
+@pytest.mark.skipif(not torch.npu.get_device_name().endswith("(softcann)"), reason="looks at softcann's trace")
+def test_products_in_less_than_float32(run_python, tmp_path):
+    """What is allowed reaches CANN as cubeMathType; nothing is until the program says so."""
+    run_python("""
+import torch
+a = torch.ones(2, 2, device="npu")
+image, kernel = torch.ones(1, 1, 4, 4, device="npu"), torch.ones(1, 1, 2, 2, device="npu")
+def both():
+    a @ a
+    torch.nn.functional.conv2d(image, kernel)
+    torch.npu.synchronize()
+assert not torch.npu.matmul.allow_hf32 and torch.npu.conv.allow_hf32
+both()
+torch.npu.matmul.allow_hf32 = True
+assert torch.npu.matmul.cube_math_type == torch.npu.CubeMathType.USE_HF32 == 3
+torch.npu.conv.allow_hf32 = True
+both()
+torch.npu.matmul.cube_math_type = torch.npu.CubeMathType.USE_FP32_ADD
+torch.npu.set_option({"ALLOW_CONV_HF32": "disable"})
+assert not torch.npu.matmul.allow_hf32 and not torch.npu.conv.allow_hf32
+both()
+torch.npu.set_option({"CUBE_MATH_TYPE": "0"})
+both()
+""", SOFTCANN_TRACE=tmp_path / "calls", TORCH_NPU_REUSE_EXECUTORS=0, TORCH_NPU_BACKEND="softcann")
+    types = {"aclnnMm": [], "aclnnConvolution": []}
+    for line in (tmp_path / "calls").read_text().splitlines():
+        found = re.search(r"(aclnnMm|aclnnConvolution)GetWorkspaceSize\(.*cubeMathType=\"(\d+)", line)
+        if found:
+            types[found[1]].append(int(found[2]))
+    assert types == {"aclnnMm": [0, 3, 4, 0], "aclnnConvolution": [0, 3, 0, 0]}
+    with pytest.raises(TypeError, match="torch.npu.matmul.cube_math_type takes a CubeMathType, got int"):
+        torch.npu.matmul.cube_math_type = 3
+    with pytest.raises(ValueError, match="CUBE_MATH_TYPE takes a number from 0 to 4, got '7'"):
+        torch.npu.set_option({"CUBE_MATH_TYPE": "7"})
 
 
 # ---- through torch.accelerator and the rest of torch ---------------------------------------------------------------

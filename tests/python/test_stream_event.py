@@ -403,3 +403,247 @@ def test_executors_are_reused():
     after = torch.npu.executor_stats()
     assert after["hits"] - before["hits"] == 100 and after["misses"] == before["misses"]
     assert z.sum().item() == 42
+
+
+# ---- external events: a wait may come before its record ---------------------------------------------------------------------------
+
+
+def test_external_event_waits_for_a_later_record():
+    event, waiting, recording = torch.npu.ExternalEvent(), torch.npu.Stream(), torch.npu.Stream()
+    assert event.device is None and event.query()
+    x = torch.zeros(1000, device="npu")
+    torch.npu.synchronize()
+    event.wait(waiting)
+    with torch.npu.stream(waiting):
+        y = x + 1
+    assert not waiting.query()
+    with torch.npu.stream(recording):
+        long_work()
+        x.fill_(41)
+        event.record()
+    waiting.synchronize()
+    assert event.query() and event.device == torch.device("npu:0") and "npu:0" in repr(event)
+    event.synchronize()
+    assert y.tolist() == [42.0] * 1000
+
+
+def test_external_event_is_used_up_by_its_wait():
+    event, s = torch.npu.ExternalEvent(), torch.npu.Stream()
+    event.record()
+    event.wait(s)
+    s.synchronize()
+    event.wait(s)
+    assert not s.query()
+    event.record()
+    s.synchronize()
+    event.record()
+    event.reset()            # nobody waited for it
+    event.wait(s)
+    torch.npu.default_stream().synchronize()
+    assert not s.query()
+    event.record(torch.npu.Stream())
+    s.synchronize()
+
+
+def test_external_event_does_not_lose_records():
+    """Neither records that come faster than the waits for them, nor those of several streams."""
+    event, s, others = torch.npu.ExternalEvent(), torch.npu.Stream(), [torch.npu.Stream() for _ in range(4)]
+    for i in range(200):
+        if i % 3:
+            event.wait(s)
+        event.record(others[i % 4])
+        if not i % 3:
+            event.wait(s)
+    s.synchronize()
+
+
+def test_external_events_are_made_and_dropped_by_the_hundred():
+    s = torch.npu.Stream()
+    for i in range(400):
+        event = torch.npu.ExternalEvent()
+        if i % 2:
+            event.wait(s)
+            event.record()
+        else:
+            event.record()
+    s.synchronize()
+    fresh = torch.npu.ExternalEvent()
+    fresh.wait(s)
+    assert not s.query()     # not through an old record
+    fresh.record()
+    s.synchronize()
+
+
+def test_external_event_checks():
+    event = torch.npu.ExternalEvent()
+    with pytest.raises(TypeError, match="Expected a torch.npu.Stream, got int"):
+        event.record(3)
+    if torch.npu.device_count() > 1:
+        event.record(torch.npu.Stream("npu:0"))
+        with pytest.raises(RuntimeError, match="The event is on npu:0 and the stream on npu:1"):
+            event.wait(torch.npu.Stream("npu:1"))
+
+
+EXTERNAL_EVENTS = """
+import random, torch, torch_npu
+draw = random.Random(SEED)
+streams = [torch.npu.Stream() for _ in range(3)]
+events = [torch.npu.ExternalEvent() for _ in range(2)]
+x = torch.zeros(64, device="npu")
+torch.npu.synchronize()
+value = 0
+for i in range(120):
+    # One stream changes x and records, another waits and changes it again: in either order of the host's calls.
+    first, second = draw.sample(streams, 2)
+    event = draw.choice(events)
+    if draw.random() < 0.1:
+        event.record(first); event.reset(second)
+    def change():
+        with torch.npu.stream(first):
+            x.mul_(3).add_(1)
+            event.record()
+    def use():
+        event.wait(second)
+        with torch.npu.stream(second):
+            x.remainder_(1000).add_(2)
+    for call in ((change, use) if draw.random() < 0.5 else (use, change)):
+        call()
+    value = (value * 3 + 1) % 1000 + 2
+    for s in streams:
+        if s is not second:
+            s.wait_stream(second)
+    if draw.random() < 0.05:
+        events[draw.randrange(2)] = torch.npu.ExternalEvent()
+torch.npu.synchronize()
+assert x.tolist() == [float(value)] * 64, (x[0].item(), value)
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_external_events_under_schedules(run_python, seed):
+    done = run_python(f"SEED = {seed}\n" + EXTERNAL_EVENTS, timeout=100, SOFTCANN_SCHEDULE=seed, TASK_QUEUE_ENABLE=(0, 2)[seed % 2])
+    assert done.stdout == "ok\n"
+
+
+def test_process_ends_with_a_wait_that_nobody_ends(run_python):
+    done = run_python("""
+import torch, torch_npu
+event = torch.npu.ExternalEvent()
+event.wait(torch.npu.Stream())
+torch.npu.default_stream().synchronize()
+del event
+""", timeout=60)
+    assert done.stderr == ""
+
+
+# ---- more of events and streams ------------------------------------------------------------------------------------------------------
+
+
+def test_recorded_time():
+    first, second = torch.npu.Event(enable_timing=True), torch.npu.Event(enable_timing=True)
+    with pytest.raises(ValueError, match="must be recorded before its time"):
+        first.recorded_time()
+    first.record()
+    long_work()
+    second.record()
+    assert isinstance(first.recorded_time(), int)
+    assert (second.recorded_time() - first.recorded_time()) / 1000 == pytest.approx(first.elapsed_time(second), abs=0.01)
+    plain = torch.npu.Event()
+    plain.record()
+    with pytest.raises(ValueError, match="enable_timing=True"):
+        plain.recorded_time()
+
+
+def test_reset_makes_an_event_new():
+    event, s = torch.npu.Event(enable_timing=True), torch.npu.Stream()
+    event.reset()
+    gate = torch.npu.ExternalEvent()
+    gate.wait()
+    x = torch.zeros(100, device="npu").add_(1)
+    event.record()
+    event.wait(s)
+    with torch.npu.stream(s):
+        y = x + 1
+    event.reset(torch.npu.current_stream())
+    assert event.query() and event.npu_event == 0
+    event.synchronize()
+    assert not s.query()      # a wait asked for before stays
+    gate.record(torch.npu.Stream())
+    s.synchronize()
+    assert y.tolist() == [2.0] * 100
+    with pytest.raises(ValueError, match="must be recorded"):
+        event.recorded_time()
+    event.record()
+    assert event.recorded_time() > 0
+    shared = torch.npu.Event(interprocess=True)
+    with pytest.raises(RuntimeError, match="An event that other processes use cannot be reset"):
+        shared.reset()
+
+
+def test_sync_launch_stream_makes_its_calls_on_the_calling_thread(run_python):
+    done = run_python("""
+import os, torch, torch_npu
+streams = [torch.npu.SyncLaunchStream() for _ in range(5)]
+assert len({s.stream_id for s in streams}) == 4 and streams[4] == streams[0]
+assert {s.stream_id for s in streams}.isdisjoint({torch.npu.Stream().stream_id for _ in range(40)})
+assert torch.npu.SyncLaunchStream(priority=-1).priority == -1 and isinstance(streams[0], torch.npu.Stream)
+def queue_threads():
+    return [t for t in os.listdir("/proc/self/task") if "queue" in open(f"/proc/self/task/{t}/comm").read()]
+with torch.npu.stream(streams[0]):
+    x = torch.ones(100, device="npu")
+    for _ in range(50):
+        x = x + 1
+    assert torch.npu.current_stream() == streams[0]
+    streams[0].synchronize()
+assert not queue_threads()
+y = x * 2                      # the default stream: queued again
+torch.npu.synchronize()
+assert queue_threads() and y[0].item() == 102
+for i in range(30):            # by turns, ordered by events
+    s = streams[i % 4]
+    s.wait_stream(torch.npu.default_stream())
+    with torch.npu.stream(s):
+        y = y + 1
+    torch.npu.default_stream().wait_stream(s)
+    y = y * 1
+print(y[0].item())
+""", TASK_QUEUE_ENABLE=2, SOFTCANN_SCHEDULE=3, ASCEND_LAUNCH_BLOCKING=None)
+    assert done.stdout == "132.0\n"
+
+
+def test_host_functions_run_in_order(run_python):
+    done = run_python("""
+import threading, torch, torch_npu
+s, seen = torch.npu.Stream(), []
+def note(argument):
+    seen.append((argument, threading.current_thread() is threading.main_thread()))
+try:
+    torch.npu._launch_host_func(s, note, 0)
+except RuntimeError as e:
+    print("call torch.npu._subscribe_report(stream) first" in str(e))
+torch.npu._subscribe_report(s)
+try:
+    torch.npu._subscribe_report(s)
+except RuntimeError as e:
+    print("subscribed for the host functions of this stream already" in str(e))
+pinned = torch.zeros(1).pin_memory()
+with torch.npu.stream(s):
+    x = torch.zeros(1, device="npu")
+    for i in range(20):
+        x = x + 1
+        pinned.copy_(x, non_blocking=True)
+        torch.npu._launch_host_func(s, lambda n: note((n, pinned.item())), i)
+    torch.npu._launch_host_func(s, lambda _: 1 / 0, None)
+s.synchronize()
+print(seen == [((i, i + 1.0), False) for i in range(20)])
+torch.npu._unsubscribe_report(s)
+try:
+    torch.npu._unsubscribe_report(s)
+except RuntimeError as e:
+    print("No thread is subscribed" in str(e))
+torch.npu._subscribe_report(s)
+torch.npu._launch_host_func(s, note, "last")   # under way when the program ends
+""", SOFTCANN_SCHEDULE=5)
+    assert done.stdout.split() == ["True"] * 4
+    assert "ZeroDivisionError" in done.stderr and "Fatal" not in done.stderr

@@ -1,9 +1,15 @@
 """Devices: how many, which one is current, what they are called and what they have."""
 
+import csv
+import os
+import pathlib
+import re
+import warnings
+
 import torch
 
 from torch_npu import _compat, _library
-from torch_npu.errors import NPUUnavailableError
+from torch_npu.errors import NPUError, NPUNotSupportedError, NPUUnavailableError
 
 __all__ = [
     "can_device_access_peer",
@@ -15,12 +21,16 @@ __all__ = [
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "get_soc_version",
     "init",
     "is_available",
     "is_bf16_supported",
     "is_initialized",
+    "restart_device",
     "set_device",
+    "stop_device",
     "synchronize",
+    "utilization",
 ]
 
 
@@ -59,9 +69,9 @@ def _lazy_init():
         bindings.init()  # raises one sentence if no npu can be used, or after a fork
 
 
-def _lazy_call(callback):
-    """Runs ``callback`` now: nothing here has to wait for the runtime to start."""
-    callback()
+def _lazy_call(cb):
+    """Runs ``cb`` now: nothing here has to wait for the runtime to start."""
+    cb()
 
 
 def _get_device_index(device, optional=False):
@@ -148,26 +158,82 @@ class device_of(device):
         super().__init__(obj.device.index if obj.device.type == "npu" else None)
 
 
-def get_device_properties(device=None):
-    """What ``device`` is: ``name``, ``total_memory`` and ``L2_cache_size`` (bytes), ``cube_core_num``, ``vector_core_num``, ``uuid`` and
-    ``supports_bfloat16``; 0 or empty where CANN does not tell. Starts nothing."""
-    return _library.bindings().device_properties(_existing_device_index(device))
+def get_device_properties(device_name=None, *, device=None):
+    """What a device is, named by either parameter (an index, a string or a torch.device; default: the current device): ``name``,
+    ``soc_name``, ``total_memory`` and ``L2_cache_size`` (bytes), ``cube_core_num``, ``vector_core_num``, ``uuid`` and ``supports_bfloat16``;
+    0 or empty where CANN does not tell. Starts nothing."""
+    return _library.bindings().device_properties(_existing_device_index(device if device_name is None else device_name))
 
 
-def get_device_name(device=None):
-    """Name of ``device``, for example ``Ascend910B2``; of the software device ``Ascend910B2 (softcann)``. Touches no device."""
-    return get_device_properties(device).name
+def get_device_name(device_name=None, *, device=None):
+    """Name of a device, which either parameter stands for: ``Ascend910B2``, of the software device ``Ascend910B2 (softcann)``. Touches no
+    device."""
+    return get_device_properties(device_name, device=device).name
 
 
 def get_device_capability(device=None):
     """``None``: npus have names, not version numbers. See :func:`get_device_name`; for the dtypes a device takes,
-    ``torch.accelerator.get_device_capability()``."""
+    ``torch.accelerator.get_device_capability()``. For programs that need numbers, ``TORCH_NPU_DEVICE_CAPABILITY=8.0`` makes it
+    ``(8, 0)``, which says nothing about the device."""
     _existing_device_index(device)
+    wanted = os.environ.get("TORCH_NPU_DEVICE_CAPABILITY")
+    if not wanted:
+        return None
+    numbers = re.fullmatch(r"(\d+)\.(\d+)", wanted)
+    if numbers is None:
+        warnings.warn(f"TORCH_NPU_DEVICE_CAPABILITY={wanted} is not of the form 8.0 and is ignored", stacklevel=2)
+        return None
+    return int(numbers[1]), int(numbers[2])
 
 
-def can_device_access_peer(device, peer_device):
-    """Whether ``device`` can read the memory of ``peer_device``."""
-    return _library.bindings().can_device_access_peer(_existing_device_index(device), _existing_device_index(peer_device))
+def get_soc_version():
+    """The chip's number in the order in which its vendor counts them, for example 221 for an Ascend910B2; -1 for a chip that is not on
+    the list. Touches no device."""
+    name = get_device_properties(0).soc_name
+    table = pathlib.Path(_library.bindings().__file__).with_name("soc.csv")
+    numbers = {row["name"]: int(row["order"]) for row in csv.DictReader(table.read_text().splitlines())}
+    family = next((n for n in numbers if n.endswith("*") and name.startswith(n[:-1])), None)
+    return numbers.get(name, numbers.get(family, -1))
+
+
+def utilization(device=None):
+    """Percent of the cores of ``device`` (default: the current one) that are in use. On the software device 100 while it has work."""
+    _lazy_init()
+    return _library.bindings().utilization(_existing_device_index(device))
+
+
+def stop_device(device_id):
+    """Drops what ``device_id`` has been given and has not done; the values that were to be computed are undefined. Work for it raises
+    RuntimeError until :func:`restart_device`. Returns 0, or 1 with a warning where CANN could not do it."""
+    _lazy_init()
+    index = _existing_device_index(device_id)
+    try:
+        _library.bindings().stop_device(index)
+    except NPUNotSupportedError:
+        raise
+    except NPUError as e:
+        warnings.warn(f"npu:{index} could not be stopped: {e}", stacklevel=2)
+        return 1
+    return 0
+
+
+def restart_device(device_id, rebuild_all_resources=False, disable_tensor_unsafe_check=False):
+    """Makes ``device_id`` usable after :func:`stop_device`. Its streams and its memory have stayed as they were.
+
+    Args:
+        rebuild_all_resources (bool): ``True``, new streams and tensors marked as unsafe, raises NotImplementedError.
+        disable_tensor_unsafe_check (bool): has a meaning only with it.
+    """
+    if rebuild_all_resources:
+        raise NotImplementedError("restart_device(rebuild_all_resources=True) is not there: streams are kept, and tensors are not marked. "
+                                  "Leave it out, and load the tensors again from a checkpoint")
+    _lazy_init()
+    _library.bindings().restart_device(_existing_device_index(device_id))
+
+
+def can_device_access_peer(device_id, peer_device_id):
+    """Whether the one device can read the memory of the other."""
+    return _library.bindings().can_device_access_peer(_existing_device_index(device_id), _existing_device_index(peer_device_id))
 
 
 def is_bf16_supported(including_emulation=False):

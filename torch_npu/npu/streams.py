@@ -1,11 +1,25 @@
 """Streams and events: torch's own, with the constructors and the handles that npu programs use."""
 
+import atexit
+import ctypes
+
 import torch
 
 from torch_npu import _compat, _library
 from torch_npu.npu.devices import _get_device_index, _lazy_init
 
-__all__ = ["Event", "ExternalStream", "Stream", "StreamContext", "current_stream", "default_stream", "set_stream", "stream"]
+__all__ = [
+    "Event",
+    "ExternalEvent",
+    "ExternalStream",
+    "Stream",
+    "StreamContext",
+    "SyncLaunchStream",
+    "current_stream",
+    "default_stream",
+    "set_stream",
+    "stream",
+]
 
 _DEVICE_TYPE = int(torch._C._autograd.DeviceType.PrivateUse1.value)
 
@@ -49,8 +63,6 @@ class Stream(_compat.Stream):
 
     @property
     def _as_parameter_(self):
-        import ctypes
-
         return ctypes.c_void_p(self.npu_stream)
 
     def __repr__(self):
@@ -70,6 +82,23 @@ class ExternalStream(Stream):
         index = _get_device_index(device, optional=True)
         stream_id = _library.bindings().external_stream(stream_ptr, index)
         return super().__new__(cls, stream_id=stream_id, device_index=index, device_type=_DEVICE_TYPE, **kwargs)
+
+
+class SyncLaunchStream(Stream):
+    """A stream whose work the calling thread gives to the device itself, behind what stands in the task queue: slower, but not in need of
+    the queue's thread. Each device has four of each priority; more are these again.
+
+    Args:
+        device: an index, a string or a torch.device; default: the current device.
+        priority (int): as in :class:`Stream`.
+    """
+
+    def __new__(cls, device=None, priority=0, **kwargs):
+        _lazy_init()
+        if "stream_id" not in kwargs:
+            index = _get_device_index(device, optional=True)
+            kwargs = {"stream_id": _library.bindings().sync_launch_stream(index, priority), "device_index": index, "device_type": _DEVICE_TYPE}
+        return super().__new__(cls, **kwargs)
 
 
 class Event(_compat.Event):
@@ -111,6 +140,68 @@ class Event(_compat.Event):
         """Milliseconds from this event to ``end_event``; both need ``enable_timing`` and have to be recorded and complete."""
         return _library.bindings().elapsed_time(self, end_event)
 
+    def recorded_time(self):
+        """The device's time at the last :meth:`record` in microseconds; needs ``enable_timing``. Waits for it."""
+        return _library.bindings().recorded_time(self)
+
+    def reset(self, stream=None):
+        """Makes the event one that was never recorded. Waits that were asked for stay, so there is no need for an order with
+        ``stream``."""
+        _library.bindings().reset_event(self)
+
+    @property
+    def _as_parameter_(self):
+        return ctypes.c_void_p(self.npu_event)
+
+
+class ExternalEvent:
+    """An event that may be waited for before it is recorded: the stream stands still until then. For one stream that waits and one that
+    records, by turns, in either order. Needs ``aclrtValueWrite`` and ``aclrtValueWait``, which came with CANN 8.5.0; raises
+    :class:`torch_npu.NPUNotSupportedError` where they are missing.
+    """
+
+    def __init__(self):
+        _lazy_init()
+        self._event = _library.bindings().ExternalEvent()
+
+    @property
+    def device(self):
+        """The device of its streams; ``None`` before the first use."""
+        index = self._event.device_index()
+        return torch.device("npu", index) if index >= 0 else None
+
+    def record(self, stream=None):
+        """Lets the wait that has no record yet go on, or else the next one, behind what ``stream`` (default: the current one) was given
+        so far."""
+        self._event.record(*_named(stream))
+
+    def wait(self, stream=None):
+        """Work given to ``stream`` (default: the current one) from now on waits for a record, which is then used up."""
+        self._event.wait(*_named(stream))
+
+    def reset(self, stream=None):
+        """Takes back a record that nobody has waited for. Not needed: :meth:`wait` uses the record up."""
+        self._event.reset(*_named(stream))
+
+    def query(self):
+        """Whether the last record has been reached; ``True`` without one."""
+        return self._event.query()
+
+    def synchronize(self):
+        """Waits until the last record has been reached."""
+        self._event.synchronize()
+
+    def __repr__(self):
+        return f"<torch.npu.ExternalEvent device={self.device}>"
+
+
+def _named(stream):
+    """How the bindings are told of a stream; ``None`` is the current one."""
+    stream = current_stream() if stream is None else stream
+    if not isinstance(stream, torch.Stream):
+        raise TypeError(f"Expected a torch.npu.Stream, got {type(stream).__name__}")
+    return stream.stream_id, stream.device_index
+
 
 def _wrap(stream):
     """torch.Stream -> Stream"""
@@ -139,11 +230,11 @@ def set_stream(stream):
 
 
 class StreamContext:
-    """Context manager that makes ``stream`` and its device current, and the previous ones again at the end. ``None`` changes
+    """Context manager that makes ``stream_ctx`` and its device current, and the previous ones again at the end. ``None`` changes
     nothing."""
 
-    def __init__(self, stream):
-        self.stream = stream
+    def __init__(self, stream_ctx):
+        self.stream = stream_ctx
 
     def __enter__(self):
         if self.stream is not None:
@@ -157,3 +248,22 @@ class StreamContext:
 def stream(stream):
     """``with torch.npu.stream(s):`` work in the block goes to ``s``. See :class:`StreamContext`."""
     return StreamContext(stream)
+
+
+def _subscribe_report(op_stream):
+    """Starts a thread that runs the host functions of ``op_stream``."""
+    _library.bindings().subscribe_report(*_named(op_stream))
+    atexit.register(_library.bindings().unsubscribe_all_reports)  # before Python ends; once more does nothing
+
+
+def _unsubscribe_report(op_stream):
+    """Waits for ``op_stream`` and ends the thread that :func:`_subscribe_report` started."""
+    _library.bindings().unsubscribe_report(*_named(op_stream))
+
+
+def _launch_host_func(op_stream, fn, user_data):
+    """``fn(user_data)`` runs, on the thread of :func:`_subscribe_report`, after what ``op_stream`` was given so far; what it is given
+    later waits. What ``fn`` raises is printed, not raised."""
+    if not callable(fn):
+        raise TypeError(f"fn has to be callable, got {type(fn).__name__}")
+    _library.bindings().launch_host_function(*_named(op_stream), fn, user_data)
