@@ -164,6 +164,8 @@ build_wheel() {
     ${cross[@]+"${cross[@]}"} \
     "$BUILD_ENV/bin/python" -m pip --disable-pip-version-check wheel --no-build-isolation --no-deps -v -w "$made" "$ROOT" \
     >"$log" 2>&1 || { grep -E "error:|Error" "$log" | head -n 20 >&2; fail "the build failed; all of its output is in ${log#"$ROOT"/}"; }
+  # Operators that this torch lacks or adds.
+  grep -oE "note: [0-9]+ (rows|functions) .*" "$log" || true
   WHEEL=$ROOT/dist/$(basename "$made"/*.whl)
   mv -f "$made"/*.whl "$WHEEL"
   echo "${WHEEL#"$ROOT"/} in $((SECONDS - begin)) s"

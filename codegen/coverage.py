@@ -12,6 +12,8 @@ and each runs in one of these ways:
     composed   a kernel made of other operators
     fallback   on the CPU, or refused; ``without_kernel.csv`` has the reason
     vendor     cannot exist here: an interface of another vendor's library or hardware
+
+Run as a program, it names the functions that are in none of these, which is what a newer torch adds.
 """
 import csv
 import re
@@ -98,7 +100,7 @@ def _by_hand(key):
 
 
 def _of_aten(key):
-    return {str(f.func.name): Kernel("layouts.py", (), True) for f, _ in layouts.registrations()[key]}
+    return {str(f.func.name): Kernel("layouts.py", (), True) for f, _ in layouts.registrations().get(key, ())}
 
 
 LAYOUT_KEYS = tuple(layouts.KEYS)
@@ -153,10 +155,9 @@ def _reasons():
         return [Reason(r["functions"], r["way"], r["reason"]) for r in csv.DictReader(f)]
 
 
-@lru_cache
-def functions():
-    """[Function] in the order of native_functions.yaml. Raises if a function without kernel has no reason, or a reason no function."""
-    reasons, found, unexplained = _reasons(), [], []
+def _sorted_out(reasons):
+    """[Function], and the names of the functions that have neither a kernel nor a reason."""
+    found, unexplained = [], []
     for f in gen_ops.native_functions():
         if f.has_composite_kernel:
             continue
@@ -171,6 +172,14 @@ def functions():
             continue
         reason.used = True
         found.append(Function(name, base, reason.way, _kind(f), reason.text))
+    return found, unexplained
+
+
+@lru_cache
+def functions():
+    """[Function] in the order of native_functions.yaml. Raises if a function without kernel has no reason, or a reason no function."""
+    reasons = _reasons()
+    found, unexplained = _sorted_out(reasons)
     stale = [r.pattern for r in reasons if not r.used]
     if unexplained or stale:
         raise ValueError(f"{REASONS.name}: no line for {', '.join(unexplained) or 'none'}; lines for nothing: {', '.join(stale) or 'none'}")
@@ -190,3 +199,13 @@ def totals(kind=None):
 def hand_written():
     """[(function, Kernel)] registered in C++ sources."""
     return sorted((name, k) for name, k in {**layout_kernels(), **kernels()}.items() if k.by_hand)
+
+
+def main():
+    _, unknown = _sorted_out(_reasons())
+    if unknown:
+        print(f"note: {len(unknown)} functions of this torch have no kernel, and no reason in {REASONS.name}: {', '.join(unknown)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -239,17 +239,9 @@ DimVector embedding_sizes(const at::Tensor& weight, const at::Tensor& indices) {
 }
 
 void resize_to_range(const at::Tensor& out, const at::Scalar& start, const at::Scalar& end, const at::Scalar& step) {
-  const bool exact = out.scalar_type() == at::kLong;  // sized, as on the CPU, in the type of the result
-  const double s = start.toDouble(), e = end.toDouble(), d = step.toDouble();
-  at::native::arange_check_bounds(start, end, step);
-  int64_t n;
-  if (exact) {
-    const int64_t i = step.toLong(), sign = i > 0 ? 1 : -1;
-    TORCH_CHECK_VALUE(i != 0, "step must be nonzero");
-    n = (end.toLong() - start.toLong() + i - sign) / i;
-  } else {
-    n = static_cast<int64_t>(std::ceil((e - s) / d));
-  }
+  // Sized, as on the CPU, in the type of the result: integers of 64 bits have more digits than a double.
+  const int64_t n = out.scalar_type() == at::kLong ? at::native::compute_arange_size<int64_t>(start, end, step)
+                                                   : at::native::compute_arange_size<double>(start, end, step);
   if (out.numel() != n) at::native::resize_output(out, {n});
 }
 

@@ -331,6 +331,8 @@ def test_factories():
         yield torch.linspace(1, 2j, 5, device=device, dtype=torch.complex64)
         yield torch.arange(0, 2.5, 0.5, device=device)
         yield torch.arange(0.5, 3.7, 1, device=device, dtype=torch.int64)
+        yield torch.arange(3.7, 0.5, -1, device=device, dtype=torch.int64)
+        yield torch.arange(2**53, 2**53 + 3, 2, device=device)
 
     for actual, expected in strict_zip(made("npu"), made("cpu")):
         same(actual, expected)

@@ -1,4 +1,5 @@
 """What docs/support.md claims of ATen's functions is what the dispatcher has."""
+import re
 import sys
 from pathlib import Path
 
@@ -42,3 +43,12 @@ def test_reasons_are_complete_and_current(tmp_path, monkeypatch, lines, said):
     monkeypatch.setattr(coverage, "REASONS", path)
     with pytest.raises(ValueError, match=said):
         coverage.functions.__wrapped__()
+
+
+def test_the_build_names_functions_that_no_table_knows(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "reasons.csv"
+    path.write_text("".join(line for line in coverage.REASONS.read_text().splitlines(keepends=True) if "from_file" not in line))
+    monkeypatch.setattr(coverage, "REASONS", path)
+    coverage.main()
+    said = capsys.readouterr().out
+    assert said.startswith("note: ") and re.search(r"\bfrom_file\b", said)

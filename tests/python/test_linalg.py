@@ -33,6 +33,16 @@ def test_lu(shape, dtype):
     same(torch.linalg.lu, matrix(*shape, dtype=dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+@pytest.mark.parametrize("shape", [(5, 5), (2, 3, 4, 4), (6, 3), (0, 0), (2, 3, 0)])
+def test_polar(shape, dtype):
+    a = matrix(*shape, dtype=dtype)
+    same(torch.linalg.polar, a)
+    native(lambda: torch.linalg.polar(a.npu()))
+    with pytest.raises(RuntimeError, match="linalg.polar"):
+        torch.linalg.polar(matrix(2, 3, dtype=dtype).npu())
+
+
 def test_lu_of_a_large_matrix():
     a = matrix(120, 120)
     p, l, u = torch.linalg.lu(a.npu())
