@@ -375,4 +375,18 @@ def _pin_for_npu(assign):
     assign(torch.Tensor, "pin_memory", pin_memory)
 
 
-patches = [_out_of_memory_error, _pin_for_npu]
+def _load_into_pinned_memory(assign):
+    """Before 2.7 a DataLoader with pin_memory pinned for CUDA unless it was told a device."""
+    from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+    start = _BaseDataLoaderIter.__init__
+
+    def __init__(self, loader):
+        if loader.pin_memory and not loader.pin_memory_device and not torch.cuda.is_available() and torch.npu.is_available():
+            loader.pin_memory_device = "npu"
+        start(self, loader)
+
+    assign(_BaseDataLoaderIter, "__init__", __init__)
+
+
+patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory]

@@ -1,5 +1,6 @@
 #include "cann/loader.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <link.h>
 #include <sys/stat.h>
@@ -9,7 +10,6 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -22,16 +22,31 @@
 namespace torch_npu::cann {
 namespace {
 
-namespace fs = std::filesystem;
-
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
 }
 
-bool file_exists(const fs::path& p) {
-  std::error_code ignored;
-  return fs::exists(p, ignored);
+// Not std::filesystem, which is newer than the libstdc++ of manylinux_2_28.
+bool file_exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+// "a/b/c" -> "a/b"
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == path.npos ? "" : path.substr(0, std::max<size_t>(slash, 1));
+}
+
+// "a/b/c" -> "c"
+std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::vector<std::string> names_in(const std::string& directory) {
+  std::vector<std::string> names;
+  DIR* opened = opendir(directory.c_str());
+  if (opened == nullptr) return names;
+  while (const dirent* entry = readdir(opened)) names.emplace_back(entry->d_name);
+  closedir(opened);
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 std::vector<std::string> split(const std::string& text, char separator) {
@@ -80,11 +95,11 @@ Handle open_file(const std::string& name, const std::string& file) {
 // CANN and its driver spread over directories: the tree first, then wherever the loader looks.
 Handle open_library(const std::string& home, const std::string& name) {
   if (home.empty()) return open_file(name, name);
-  const fs::path file = fs::path(home) / "lib64" / name;
+  const std::string file = home + "/lib64/" + name;
   if (file_exists(file)) return open_file(name, file);
   Handle h = open_file(name, name);
   if (h.handle == nullptr && h.state.error.rfind(name + ": cannot open shared object file", 0) == 0) {
-    h.state.error = file.string() + " does not exist";
+    h.state.error = file + " does not exist";
   }
   return h;
 }
@@ -165,8 +180,7 @@ class Loader {
   }
 
   void use_softcann(std::string reason) {
-    const fs::path home = fs::path(own_directory()).parent_path() / "softcann" / "cann";
-    installation_ = {Backend::softcann, std::move(reason), home.string(), "", ""};
+    installation_ = {Backend::softcann, std::move(reason), directory_of(own_directory()) + "/softcann/cann", "", ""};
     const std::string missing = examine();
     if (!missing.empty()) {
       installation_.problem = "the software device of this package cannot be used: " + missing + "; install torch_npu again.";
@@ -186,7 +200,7 @@ class Loader {
     if (installation_.home.empty()) return {};
     for (Library id : {Library::nnopbase, Library::opapi}) {
       const char* name = kLibraryNames[static_cast<size_t>(id)];
-      if (!file_exists(fs::path(installation_.home) / "lib64" / name) && open(id).handle == nullptr) return open(id).state.error;
+      if (!file_exists(installation_.home + "/lib64/" + name) && open(id).handle == nullptr) return open(id).state.error;
     }
     return {};
   }
@@ -202,21 +216,20 @@ class Loader {
   }
 
   // A vendor's library runs code in this process: it has to belong to this user or to root.
-  static bool trusted(const fs::path& file) {
+  static bool trusted(const std::string& file) {
     struct stat info;
     return stat(file.c_str(), &info) == 0 && (info.st_uid == 0 || info.st_uid == geteuid());
   }
 
-  std::vector<fs::path> custom_packages() const {
-    std::vector<fs::path> packages;
-    for (const std::string& p : split(environment("ASCEND_CUSTOM_OPP_PATH"), ':')) packages.emplace_back(p);
-    fs::path opp = environment("ASCEND_OPP_PATH");
-    if (installation_.backend == Backend::softcann || opp.empty()) opp = fs::path(installation_.home) / "opp";
-    std::ifstream config(opp / "vendors" / "config.ini");
+  std::vector<std::string> custom_packages() const {
+    std::vector<std::string> packages = split(environment("ASCEND_CUSTOM_OPP_PATH"), ':');
+    std::string opp = environment("ASCEND_OPP_PATH");
+    if (installation_.backend == Backend::softcann || opp.empty()) opp = installation_.home + "/opp";
+    std::ifstream config(opp + "/vendors/config.ini");
     for (std::string line; std::getline(config, line);) {
       const size_t eq = line.find('=');
       if (eq == line.npos || trim(line.substr(0, eq)) != "load_priority") continue;
-      for (const std::string& vendor : split(line.substr(eq + 1), ',')) packages.push_back(opp / "vendors" / trim(vendor));
+      for (const std::string& vendor : split(line.substr(eq + 1), ',')) packages.push_back(opp + "/vendors/" + trim(vendor));
     }
     return packages;
   }
@@ -226,20 +239,17 @@ class Loader {
     if (!operator_libraries_.empty()) return;
     auto add = [this](Handle h) { operator_libraries_.push_back(std::move(h)); };
     const Handle opapi = open(Library::opapi);
-    for (const fs::path& package : custom_packages()) {
-      const fs::path file = package / "op_api" / "lib" / "libcust_opapi.so";
-      if (file_exists(file) && trusted(file)) add(open_file(file.filename(), file));
+    for (const std::string& package : custom_packages()) {
+      const std::string file = package + "/op_api/lib/libcust_opapi.so";
+      if (file_exists(file) && trusted(file)) add(open_file(name_of(file), file));
     }
-    std::error_code ignored;
-    std::vector<fs::path> split_libraries;
     if (!installation_.home.empty()) {
-      for (const auto& entry : fs::directory_iterator(fs::path(installation_.home) / "lib64", ignored)) {
-        const std::string name = entry.path().filename();
-        if (name.rfind("libopapi_", 0) == 0 && entry.path().extension() == ".so") split_libraries.push_back(entry.path());
+      const std::string directory = installation_.home + "/lib64";
+      for (const std::string& name : names_in(directory)) {
+        const bool library = name.size() > 3 && name.compare(name.size() - 3, 3, ".so") == 0;
+        if (library && name.rfind("libopapi_", 0) == 0) add(open_file(name, directory + "/" + name));
       }
     }
-    std::sort(split_libraries.begin(), split_libraries.end());
-    for (const fs::path& file : split_libraries) add(open_file(file.filename(), file));
     add(opapi);
     if (opapi.handle != nullptr) return;
     for (const char* part : {"ops_infer", "ops_train", "math", "sparse", "fft", "rand"}) {
@@ -252,8 +262,8 @@ class Loader {
 
   // ".../lib64/libascendcl.so" -> "..."
   static std::string home_of(const std::string& path) {
-    const fs::path directory = fs::path(path).parent_path();
-    return directory.filename() == "lib64" ? directory.parent_path().string() : "";
+    const std::string directory = directory_of(path);
+    return name_of(directory) == "lib64" ? directory_of(directory) : "";
   }
 
   Installation installation_;
@@ -287,9 +297,8 @@ std::vector<LibraryState> libraries() { return loader().libraries(); }
 std::string own_directory() {
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&own_directory), &info) == 0 || info.dli_fname == nullptr) return ".";
-  std::error_code ignored;
-  const fs::path file = fs::canonical(info.dli_fname, ignored);
-  return (ignored ? fs::path(info.dli_fname) : file).parent_path();
+  const std::unique_ptr<char, decltype(&std::free)> canonical(realpath(info.dli_fname, nullptr), &std::free);
+  return directory_of(canonical != nullptr ? canonical.get() : info.dli_fname);
 }
 
 void* find_aclnn_or_null(const char* name) noexcept {

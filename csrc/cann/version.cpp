@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
 #include <fstream>
 #include <tuple>
 #include <vector>
@@ -20,7 +19,7 @@ std::string lower(std::string_view s) {
 }
 
 // Value of the first line "key=value" (any case) in `file`.
-std::string read_key(const std::filesystem::path& file, std::string_view key) {
+std::string read_key(const std::string& file, std::string_view key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
     const size_t eq = line.find('=');
@@ -61,7 +60,6 @@ std::strong_ordering Version::operator<=>(const Version& o) const {
 
 std::string version_from_files(const std::string& home) {
   if (home.empty()) return {};
-  const std::filesystem::path root(home);
   const std::vector<std::pair<const char*, const char*>> places = {
       {"version.cfg", "version"},
       {"toolkit/version.info", "version"},
@@ -73,7 +71,7 @@ std::string version_from_files(const std::string& home) {
       {"opp/version.info", "version"},
   };
   for (const auto& [file, key] : places) {
-    std::string value = read_key(root / file, key);
+    std::string value = read_key(home + "/" + file, key);
     if (!value.empty()) return value;
   }
   return {};

@@ -29,8 +29,12 @@ from torch.testing._internal import common_methods_invocations
 from torch.testing._internal.common_device_type import precisionOverride, toleranceOverride
 from torch.testing._internal.common_methods_invocations import op_db, python_ref_db
 from torch.testing._internal.common_modules import module_db
-from torch.testing._internal.common_optimizers import optim_db
 from torch.testing._internal.opinfo.core import DecorateInfo
+
+try:
+    from torch.testing._internal.common_optimizers import optim_db
+except ImportError:  # an old torch, which has no such database
+    optim_db = []
 
 DEVICE = "npu"
 # Its own restores the generator, which would hide that an operator draws; the engine seeds before each call.
@@ -56,7 +60,7 @@ def _backward_dtypes(op):
 
 
 def _full_name(op):
-    return op.full_name
+    return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
 
 
 def _float32(_):
@@ -72,7 +76,7 @@ def _refused(op, wanted):
 
 def _refusing(op):
     """float32 for operators with error inputs on the CPU."""
-    return (torch.float32,) if any(_refused(op, wanted) for wanted in op.error_inputs("cpu", set_seed=False)) else ()
+    return (torch.float32,) if any(_refused(op, wanted) for wanted in op.error_inputs_func(op, "cpu")) else ()
 
 
 _KINDS = {
@@ -451,7 +455,7 @@ def _run_out(op, sample, judge, random):
 def _run_operator(kind, op, dtype, judge):
     backward = kind == "backward"
     _seed(0)
-    samples = list(op.sample_inputs("cpu", dtype, requires_grad=backward, set_seed=False))
+    samples = list(op.sample_inputs_func(op, "cpu", dtype, backward))
     random = bool(_UNINITIALISED.match(op.name))
     ran = 0
     for sample in samples:
@@ -479,7 +483,7 @@ def _plain_message(text):
 def _run_errors(kind, op, dtype, judge):
     _seed(0)
     ran = 0
-    for wanted in op.error_inputs("cpu", set_seed=False):
+    for wanted in op.error_inputs_func(op, "cpu"):
         sample = wanted.sample_input
         expected = _refused(op, wanted)
         if expected is None:

@@ -374,7 +374,7 @@ case("aclnnGroupNorm", _x, _w, _b, 4, 6, 5, 3, 1e-5, OUT, OUT, OUT, want=(_y, _s
 _, _g, (_gx, _gw, _gb) = grads(lambda x, w, b: F.group_norm(x, 3, w, b), _x, _w, _b)
 case("aclnnGroupNormBackward", _g, _x, _sm, _si, _w, 4, 6, 5, 3, (True, True, True), OUT, OUT, OUT, want=(_gx, _gw, _gb))
 _x, _w = make(4, 8), make(8, seed=2)
-_y, _g, (_gx, _gw) = grads(lambda x, w: F.rms_norm(x, (8,), w, 1e-6), _x, _w)
+_y, _g, (_gx, _gw) = grads(lambda x, w: x * (x.square().mean(-1, True) + 1e-6).rsqrt() * w, _x, _w)
 _rstd = (_x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
 case("aclnnRmsNorm", _x, _w, 1e-6, OUT, OUT, want=(_y, _rstd))
 case("aclnnRmsNormGrad", _g, _x, _rstd, _w, OUT, OUT, want=(_gx, _gw))
@@ -463,6 +463,29 @@ case("aclnnNLLLoss2dBackward", _g, _image, _class, None, 1, -100, torch.tensor(1
 _several = torch.tensor([[3, 0, -1, 1]] * 6)
 _y, _is = torch.ops.aten.multilabel_margin_loss_forward(_x, _several, 1)
 case("aclnnMultilabelMarginLoss", _x, _several, 1, OUT, OUT, want=(_y, _is))
+
+# ---- half types: where this torch's CPU has no kernel for them, computed in float32 and rounded once ------------------
+_several, _image, _kernel = torch.tensor([[3, 0, -1, 1]] * 6), make(1, 2, 6, 6), make(3, 2, 3, 3, seed=2)
+for _dtype in (torch.float16, torch.bfloat16):
+    def _round(t, dtype=_dtype):
+        return t.to(dtype).float()
+
+    def _half(name, *arguments, want, dtype=_dtype):
+        """With arguments rounded to `dtype`, and what comes of them in float32."""
+        def cast(a):
+            return Changed(cast(a.tensor)) if isinstance(a, Changed) else a.to(dtype) if isinstance(a, torch.Tensor) and a.is_floating_point() else a
+        case(name, *map(cast, arguments), want=tuple(w.to(dtype) for w in want), tolerance=2e-3 if dtype is torch.float16 else 1.6e-2)
+
+    _m, _n, _s = _round(make(3, 4)), _round(make(4, 5, seed=2)), _round(make(3, 5, seed=3))
+    _half("aclnnMm", _m, _n, OUT, 0, want=(_m @ _n,))
+    _half("aclnnInplaceAddmm", Changed(_s), _m, _n, 0.5, 2, 0, want=(torch.addmm(_s, _m, _n, beta=0.5, alpha=2),))
+    _half("aclnnMultilabelMarginLoss", _round(make(6, 4)), _several, 1, OUT, OUT, want=torch.ops.aten.multilabel_margin_loss_forward(_round(make(6, 4)), _several, 1))
+    _half("aclnnConvolution", _image, _kernel, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, OUT, 0, want=(F.conv2d(_round(_image), _round(_kernel)),))
+    # Changes its arguments one after the other, so they are as before when it is computed again.
+    _var, _av, _sq, _g = (_round(t) for t in (make(3, 4), make(3, 4, seed=2), positive(3, 4, seed=3), make(3, 4, seed=4)))
+    _av2, _sq2 = torch.lerp(_av, _g, 0.1), _sq * 0.9 + 0.1 * _g * _g
+    _half("aclnnApplyAdamWV2", Changed(_var), Changed(_av), Changed(_sq), None, _g, torch.tensor(2), 0.1, 0.9, 0.9, 0.5, 1e-8, False, False,
+          want=(_var * 0.95 - 0.1 / (1 - 0.9 ** 3) * _av2 / ((_sq2 / (1 - 0.9 ** 3)).sqrt() + 1e-8), _av2, _sq2))
 
 # ---- indexing -------------------------------------------------------------------------------------------------------
 _x = make(5, 4, 3)
@@ -688,7 +711,7 @@ _q, _k, _vv = (_qkv.view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)[i].contiguous() f
 case("aclnnTransformBiasRescaleQkv", make(2, 5, 24), make(24, seed=2), 2, OUT, OUT, OUT, want=(_q / 2, _k, _vv))
 _hide = bools(2, 1, 3, 4)
 case("aclnnScaledMaskedSoftmax", make(2, 2, 3, 4), _hide, 0.5, False, OUT, want=(make(2, 2, 3, 4) * 0.5).masked_fill(_hide, -10000.0).softmax(-1))
-case("aclnnChunkCat", [make(4, 3), make(2, 5)], 0, 2, OUT, want=torch._chunk_cat([make(4, 3), make(2, 5)], 0, 2))
+case("aclnnChunkCat", [make(4, 3), make(2, 5)], 0, 2, OUT, want=torch.cat((make(4, 3).reshape(2, 6), make(2, 5)), 1))
 _y, _kept = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask(make(9), 0.1, 3, -8, 7)
 case("aclnnFakeQuantPerTensorAffineCachemask", make(9), torch.tensor([0.1]), torch.tensor([3], dtype=torch.int32), 1.0, -8, 7, OUT, OUT, want=(_y, _kept))
 _y, _kept = torch.ops.aten.fake_quantize_per_channel_affine_cachemask(make(3, 4), unit(3), torch.tensor([3, 0, 1], dtype=torch.int32), 0, -8, 7)

@@ -88,6 +88,12 @@ class KnownKeys {
   std::array<std::atomic<uint64_t>, kSlots> slots_{};
 };
 KnownKeys known_keys;
+// Calls in a half type that ATen has a kernel for, and that it has none for: what it answers is only found out by an exception, which takes
+// milliseconds, and a copy of what changes in place.
+KnownKeys with_kernel, without_kernel;
+
+constexpr std::pair<at::ScalarType, std::string_view> kHalfTypes[] = {{at::kHalf, "not implemented for 'Half'"},
+                                                                     {at::kBFloat16, "not implemented for 'BFloat16'"}};
 
 uint64_t mix(uint64_t h, uint64_t value) {
   h = (h ^ value) * 0x9E3779B97F4A7C15u;
@@ -111,7 +117,10 @@ bool matches(at::IntArrayRef shape, at::IntArrayRef expected) {
 
 }  // namespace
 
-at::ScalarType Call::type(size_t i) const { return scalar_type(static_cast<aclDataType>(values_[i].integer)); }
+at::ScalarType Call::type(size_t i) const {
+  const at::ScalarType type = scalar_type(static_cast<aclDataType>(values_[i].integer));
+  return type == widened_ && type != at::ScalarType::Undefined ? at::kFloat : type;
+}
 
 void Call::fail_element(size_t i, size_t k) const {
   TORCH_CHECK_VALUE(false, op_->parameters[i].name, " has ", values_[i].count, " elements, the list before it has more than ", k);
@@ -242,7 +251,7 @@ int Call::check_shapes(const OpDesc& op) {
       const at::Tensor& like = tensors_[i];
       shells[i] = at::detail::empty_strided_meta(like.sizes(), like.strides(), like.scalar_type());
     }
-    complaint = try_with(shells, row_->check).sentence;
+    complaint = try_with(shells, &Call::check).sentence;
   }
   if (unknown_ && complaint.empty()) complaint = try_with_scratch();
   if (!complaint.empty()) return fail(ACLNN_ERR_PARAM_INVALID, "%s: %s", op.name, complaint.c_str());
@@ -250,7 +259,7 @@ int Call::check_shapes(const OpDesc& op) {
   return 0;
 }
 
-Call::Complaint Call::try_with(std::vector<at::Tensor>& others, void (*function)(Call&)) {
+Call::Complaint Call::try_with(std::vector<at::Tensor>& others, void (Call::*function)()) {
   tensors_.swap(others);
   trying_ = true;
   struct Back {
@@ -262,7 +271,7 @@ Call::Complaint Call::try_with(std::vector<at::Tensor>& others, void (*function)
     }
   } back{*this, others};
   try {
-    function(*this);
+    (this->*function)();
     check_outputs();
   } catch (const c10::NotImplementedError&) {
     // No shape function for these arguments; phase 2 will tell.
@@ -282,7 +291,7 @@ std::string Call::try_with_scratch() {
   for (Contents contents : {Contents::kZeros, Contents::kOnes, Contents::kIdentity}) {
     std::vector<at::Tensor> scratch;
     if (!make_scratch(scratch, contents)) return "";
-    Complaint complaint = try_with(scratch, row_->compute);
+    Complaint complaint = try_with(scratch, &Call::compute);
     if (complaint.sentence.empty()) return "";
     if (!complaint.certain && std::find(others.begin(), others.end(), complaint.sentence) != others.end()) return complaint.sentence;
     (complaint.certain ? shapes : others).push_back(std::move(complaint.sentence));
@@ -331,6 +340,70 @@ void Call::check_outputs() const {
   }
 }
 
+uint64_t Call::layout_key(at::ScalarType half) const {
+  uint64_t h = mix(reinterpret_cast<uint64_t>(row_), static_cast<uint64_t>(half));
+  bool found = false;
+  for (size_t i = 0; i < used_; ++i) {
+    const at::Tensor& tensor = tensors_[i];
+    if (!tensor.defined()) continue;
+    found = found || tensor.scalar_type() == half;
+    h = mix(h, static_cast<uint64_t>(tensor.scalar_type()));
+    for (int64_t n : tensor.sizes()) h = mix(h, static_cast<uint64_t>(n));
+    for (int64_t n : tensor.strides()) h = mix(h, static_cast<uint64_t>(n));
+  }
+  return found ? h : 0;
+}
+
+void Call::compute() {
+  for (const auto& [half, sentence] : kHalfTypes) {
+    const uint64_t key = layout_key(half);
+    if (key == 0) continue;
+    if (with_kernel.contains(key)) return row_->compute(*this);
+    if (without_kernel.contains(key)) return compute_in_float(half);
+    c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 2> before;
+    for (const Output& output : outputs_) {
+      if (op_->parameters[output.parameter].direction != nnop::Direction::kInOut) continue;
+      const at::Tensor& tensor = tensors_[output.tensor];
+      before.emplace_back(tensor, tensor.clone());
+    }
+    try {
+      row_->compute(*this);
+      with_kernel.insert(key);
+      return;
+    } catch (const c10::Error& error) {
+      if (error.msg().find(sentence) == std::string::npos) throw;
+    }
+    for (auto& [tensor, old] : before) tensor.copy_(old);
+    without_kernel.insert(key);
+    return compute_in_float(half);
+  }
+  row_->compute(*this);
+}
+
+void Call::compute_in_float(at::ScalarType half) {
+  struct Back {
+    Call& call;
+    std::vector<std::pair<size_t, at::Tensor>> tensors;
+    ~Back() {
+      for (auto& [i, tensor] : tensors) call.tensors_[i] = std::move(tensor);
+      call.widened_ = at::ScalarType::Undefined;
+    }
+  } back{*this, {}};
+  widened_ = half;
+  for (size_t i = 0; i < used_; ++i) {
+    if (!tensors_[i].defined() || tensors_[i].scalar_type() != half) continue;
+    back.tensors.emplace_back(i, tensors_[i]);
+    tensors_[i] = tensors_[i].to(at::kFloat);
+  }
+  row_->compute(*this);
+  check_outputs();
+  for (const Output& output : outputs_) {
+    for (const auto& [i, tensor] : back.tensors) {
+      if (i == output.tensor) tensor.copy_(tensors_[i]);
+    }
+  }
+}
+
 int Call::run(const nnop::TensorArgument* arguments, void* const* aliases) {
   static thread_local Silence silence;
   const char* name = op_->name;
@@ -369,7 +442,7 @@ int Call::run(const nnop::TensorArgument* arguments, void* const* aliases) {
         }
       }
     } restore{*this};
-    row_->compute(*this);
+    compute();
     check_outputs();
     for (auto& [index, view] : gaps.views) view.copy_(tensors_[index].reshape(view.sizes()));
     return 0;

@@ -141,12 +141,18 @@ class Call {
     bool certain = false;  // whatever the tensors hold
   };
   // What `function` says of other tensors; nothing if it is content.
-  Complaint try_with(std::vector<at::Tensor>& others, void (*function)(Call&));
+  Complaint try_with(std::vector<at::Tensor>& others, void (Call::*function)());
   std::string try_with_scratch();
   enum class Contents { kZeros, kOnes, kIdentity };
   // Tensors like this call's; false if they would be large.
   bool make_scratch(std::vector<at::Tensor>& to, Contents contents) const;
   uint64_t key() const;
+  void check() { row_->check(*this); }
+  // The row, in float32 where ATen has no kernel for the half type at hand.
+  void compute();
+  void compute_in_float(at::ScalarType half);
+  // Of the shapes and strides of tensors, if some are of the type `half`; else 0.
+  uint64_t layout_key(at::ScalarType half) const;
   // Throws if an output changed its shape.
   void check_outputs() const;
 
@@ -164,6 +170,7 @@ class Call {
   c10::SmallVector<int64_t, 32> shapes_;
   bool trying_ = false;   // what runs is no computation of the client's
   bool unknown_ = false;  // ATen has no shape function for these arguments
+  at::ScalarType widened_ = at::ScalarType::Undefined;  // tensors of this type are float32 ones now
   std::vector<const aclTensor*> clients_;  // by parameter, for resized outputs
 };
 
