@@ -15,7 +15,7 @@ import tempfile
 import time
 from multiprocessing.connection import Pipe
 
-LIMIT = 600  # seconds that a seed may take; more is a hang
+LIMIT = 1800  # seconds that a seed may take, also on a busy machine; more is a hang
 
 ordinary_run = subprocess.run
 
