@@ -38,7 +38,8 @@ def test_lu(shape, dtype):
 def test_polar(shape, dtype):
     a = matrix(*shape, dtype=dtype)
     same(torch.linalg.polar, a)
-    native(lambda: torch.linalg.polar(a.npu()))
+    if dtype == torch.float32:
+        native(lambda: torch.linalg.polar(a.npu()))
     with pytest.raises(RuntimeError, match="linalg.polar"):
         torch.linalg.polar(matrix(2, 3, dtype=dtype).npu())
 
