@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -37,7 +38,8 @@ collect_ignore = [name for name in NEEDS_TORCH if "::" not in name and _lacking(
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        why = _lacking(f"{item.path.name}::{item.originalname}", f"{item.path.name}::{item.name}")
+        unnumbered = re.sub(r"-\d+\]$", "]", item.name)
+        why = _lacking(*(f"{item.path.name}::{name}" for name in (item.originalname, item.name, unnumbered)))
         if why:
             item.add_marker(pytest.mark.skip(reason=why))
 

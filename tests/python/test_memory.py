@@ -321,8 +321,11 @@ def test_pin_memory():
     pinned = x.pin_memory()
     assert pinned.is_pinned() and pinned[10:20].is_pinned() and pinned.device.type == "cpu"
     assert torch.equal(pinned, x)
-    assert torch.empty(5, pin_memory=True).is_pinned()
     assert pinned.pin_memory() is pinned
+
+
+def test_factory_functions_pin():
+    assert torch.empty(5, pin_memory=True).is_pinned()
 
 
 def test_pinned_memory_waits_for_its_copies():
@@ -335,10 +338,10 @@ def test_pinned_memory_waits_for_its_copies():
 
 
 def test_pinned_memory_is_cached():
-    x = torch.empty(12345, pin_memory=True)
+    x = torch.empty(12345).pin_memory()
     address = x.data_ptr()
     del x
-    assert torch.empty(12345, pin_memory=True).data_ptr() == address
+    assert torch.empty(12345).pin_memory().data_ptr() == address
 
 
 def test_data_loader_pins():
@@ -691,7 +694,7 @@ def test_host_memory_stats():
     torch.npu.reset_peak_host_memory_stats()
     torch.npu.reset_accumulated_host_memory_stats()
     before = torch.npu.host_memory_stats()
-    x = torch.empty(3 * MIB, dtype=torch.uint8, pin_memory=True)
+    x = torch.empty(3 * MIB, dtype=torch.uint8).pin_memory()
     now = torch.npu.host_memory_stats()
     assert now["active_bytes.current"] - before["active_bytes.current"] == 4 * MIB  # a power of two
     assert now["active_requests.current"] - before["active_requests.current"] == 1
