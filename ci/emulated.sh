@@ -3,7 +3,7 @@
 #
 #   bash ci/emulated.sh --python=3.11 --torch=2.14.1 --arch=aarch64 python examples/quick_verification.py
 #
-# Needs root, debootstrap and qemu-user-static. Python is Debian's: 3.11. The wheel is the newest in dist/.
+# Needs root, debootstrap and qemu-user-static, of QEMU 8 or newer. Python is Debian's: 3.11. The wheel is the newest in dist/.
 usage() { echo "usage: bash ci/emulated.sh $OPTIONS command..."; }
 TAKES_REST=1
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -14,6 +14,10 @@ parse_arguments "$@"
 WHEEL=$(ls -t "$ROOT"/dist/torch_npu-"$TORCH_VERSION"*-cp311-*"$MACHINE".whl 2>/dev/null | head -n 1)
 [ -n "$WHEEL" ] || fail "no wheel in dist/: bash ci/build.sh --python=$PYTHON_VERSION --torch=$TORCH_VERSION --arch=$MACHINE"
 find_python
+
+# QEMU 7 has a record for every page of reserved addresses, of which the software device has terabytes.
+qemu=$("qemu-$MACHINE-static" --version 2>/dev/null | sed -n 's/.* version \([0-9]*\).*/\1/p') || true
+[ "${qemu:-0}" -ge 8 ] || fail "qemu-$MACHINE-static is ${qemu:-not installed}: QEMU 8 or newer is needed; Debian 12 has it as: apt install -t bookworm-backports qemu-user-static"
 
 ROOT_DIRECTORY=$ROOT/build/root-$MACHINE SITE=$ROOT/build/site-$COMBINATION
 HANDLER=/proc/sys/fs/binfmt_misc
