@@ -422,6 +422,7 @@ def test_external_event_waits_for_a_later_record():
         x.fill_(41)
         event.record()
     waiting.synchronize()
+    recording.synchronize()  # the event is seen by streams before its own stream has got past the record
     assert event.query() and event.device == torch.device("npu:0") and "npu:0" in repr(event)
     event.synchronize()
     assert y.tolist() == [42.0] * 1000
