@@ -138,6 +138,14 @@ def adapter_operators():
     return lines
 
 
+def custom_operators():
+    """Operators of the namespace npu, from the schemas in csrc/ops."""
+    defined = sorted(name for path in (ROOT / "csrc" / "ops").rglob("*.cpp")
+                     for name in re.findall(r'm\.def\(\s*"(npu_\w+)\(', path.read_text(encoding="utf-8")))
+    return ["## Operators that torch has not", "",
+            f"In `torch.ops.npu`: {quoted(defined)}. The other custom operators of the vendor's adapter are not there yet.", ""]
+
+
 def python_names():
     """Names of the vendor's adapter that are not there, by reason."""
     tests = ROOT / "tests" / "python"
@@ -153,7 +161,7 @@ def python_names():
 
 def render():
     return "\n".join(["# What works, and what does not", "", "Written by `python codegen/gen_support.py`; do not edit.", "",
-                      *operators(), *adapter_operators(), *python_names(), *runtime_libraries(), *absent_libraries()]).rstrip() + "\n"
+                      *operators(), *adapter_operators(), *custom_operators(), *python_names(), *runtime_libraries(), *absent_libraries()]).rstrip() + "\n"
 
 
 def main():

@@ -63,6 +63,7 @@ __all__ = [
     "erase_stream",
     "fallbacks",
     "npu",
+    "npu_fusion_attention",
     "reset_fallbacks",
     "unavailable_reason",
 ]
@@ -70,6 +71,7 @@ __all__ = [
 _library.load()
 
 from torch_npu import npu  # noqa: E402
+from torch_npu.operators import npu_fusion_attention  # noqa: E402
 
 
 def unavailable_reason():
@@ -114,4 +116,5 @@ if os.environ.get("TORCH_NPU_SANITIZER") == "1" and _library.loaded():
 def __getattr__(name):
     if name in ("doctor", "softcann", "utils") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module 'torch_npu' has no attribute '{name}'")
+    hint = ": this custom operator of Ascend's is not there yet (docs/support.md lists those that are)" if name.startswith("npu_") else ""
+    raise AttributeError(f"module 'torch_npu' has no attribute '{name}'{hint}")

@@ -256,11 +256,11 @@ void resize_to_eye(const at::Tensor& out, int64_t n, int64_t m) {
   at::native::resize_output(out, {n, m});
 }
 
-Philox philox(const optional<at::Generator>& generator, const at::Tensor& t) {
-  auto* gen = at::get_generator_or_default<NPUGeneratorImpl>(generator, default_generator(t.device().index()));
+Philox philox(const optional<at::Generator>& generator, c10::Device device, int64_t numbers) {
+  auto* gen = at::get_generator_or_default<NPUGeneratorImpl>(generator, default_generator(device.index()));
   const std::lock_guard<std::mutex> lock(gen->mutex_);
   // Offsets move in steps of 4 numbers, one Philox round.
-  const auto [seed, offset] = gen->philox_engine_inputs((static_cast<uint64_t>(t.numel()) + 3) / 4 * 4);
+  const auto [seed, offset] = gen->philox_engine_inputs((static_cast<uint64_t>(numbers) + 3) / 4 * 4);
   return {static_cast<int64_t>(seed), static_cast<int64_t>(offset)};
 }
 

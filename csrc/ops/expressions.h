@@ -80,7 +80,8 @@ void resize_to_eye(const at::Tensor& out, int64_t n, int64_t m);
 struct Philox {
   int64_t seed, offset;
 };
-// Takes (seed, offset) for `t.numel()` numbers from the generator and advances it, as torch's CUDA generator does.
-Philox philox(const optional<at::Generator>& generator, const at::Tensor& t);
+// Takes (seed, offset) for so many numbers from the generator and advances it, as torch's CUDA generator does.
+Philox philox(const optional<at::Generator>& generator, c10::Device device, int64_t numbers);
+inline Philox philox(const optional<at::Generator>& generator, const at::Tensor& t) { return philox(generator, t.device(), t.numel()); }
 
 }  // namespace torch_npu::ops

@@ -108,6 +108,7 @@ for _name in INPLACE:
 case("aclnnAbs", make(5, dtype=torch.bfloat16), OUT, want=make(5, dtype=torch.bfloat16).abs())
 case("aclnnAbs", make(0, 3), OUT, want=make(0, 3))
 case("aclnnAbs", torch.tensor(-2.0), OUT, want=torch.tensor(2.0))
+case("aclnnAbs", torch.tensor([True, False]), OUT, want=torch.tensor([True, False]))
 case("aclnnInplaceOne", Changed(make(3)), want=torch.ones(3))
 case("aclnnInplaceZero", Changed(make(3)), want=torch.zeros(3))
 case("aclnnRoundDecimals", make(3, 4), 2, OUT, want=make(3, 4).round(decimals=2))
@@ -244,11 +245,13 @@ case("aclnnKthvalue", _x, 2, 1, False, OUT, OUT, want=tuple(_x.kthvalue(2, 1)))
 case("aclnnBincount", ints(5, 20), None, 7, OUT, want=ints(5, 20).bincount(minlength=7))
 case("aclnnBincount", ints(5, 20), unit(20), 7, OUT, want=ints(5, 20).bincount(unit(20), 7))
 case("aclnnHistc", _x, 5, -2, 2, OUT, want=_x.histc(5, -2, 2))
+case("aclnnHistc", torch.tensor([0, 3, 3, 1, 9], dtype=torch.int32), 4, 0, 3, OUT, want=torch.tensor([1, 1, 0, 2], dtype=torch.int32))
 _sorted = torch.arange(8.0)
 case("aclnnSearchSorted", _sorted, positive(3) * 4, False, True, None, OUT, want=torch.searchsorted(_sorted, positive(3) * 4, right=True))
 case("aclnnSearchSorteds", _sorted, 2.5, False, False, None, OUT, want=torch.searchsorted(_sorted, 2.5))
 case("aclnnBucketize", positive(3) * 4, _sorted, True, False, OUT, want=torch.bucketize(positive(3) * 4, _sorted, out_int32=True))
 case("aclnnTrace", make(4, 4), OUT, want=make(4, 4).trace())
+case("aclnnTrace", torch.eye(3, dtype=torch.bool), OUT, want=torch.tensor(3))
 case("aclnnIsInScalarTensor", 3, ints(5, 9), False, False, OUT, want=torch.isin(3, ints(5, 9)))
 case("aclnnIsInTensorScalar", ints(5, 9), 3, False, True, OUT, want=torch.isin(ints(5, 9), 3, invert=True))
 case("aclnnRenorm", _x, 2.0, 1, 1.5, OUT, want=_x.renorm(2, 1, 1.5))
@@ -777,6 +780,39 @@ attention_case("aclnnFlashAttentionScoreV2", make(2, 4, 300, 8), make(2, 2, 290,
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="BSND", arrange=lambda t: t.transpose(1, 2).contiguous())
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="BSH", arrange=lambda t: t.transpose(1, 2).flatten(2).contiguous())
 attention_case("aclnnFlashAttentionScoreV2", _q, _k, _v, layout="SBH", arrange=lambda t: t.permute(2, 0, 1, 3).flatten(2).contiguous())
+
+
+def packed_attention_case(query_ends, key_ends, keep=False, masks=None, mask=None, sparse_mode=0):
+    """Sequences behind each other; `masks` gives what hides each sequence's scores."""
+    q, k, v = make(query_ends[-1] + 1, 4, 8), make(key_ends[-1], 2, 8, seed=2), make(key_ends[-1], 2, 8, seed=3)
+    ranges = [(slice(a, b), slice(c, d)) for a, b, c, d in zip([0, *query_ends], query_ends, [0, *key_ends], key_ends)]
+    kept = [bools(1, 4, t.stop - t.start, s.stop - s.start) if keep else None for t, s in ranges]
+
+    def whole(q, k, v):
+        parts = []
+        for i, (t, s) in enumerate(ranges):
+            one, other = q[t].transpose(0, 1).unsqueeze(0), [x[s].transpose(0, 1).repeat_interleave(2, 0).unsqueeze(0) for x in (k, v)]
+            parts.append([x[0].transpose(0, 1) for x in attention(one, *other, None, masks and masks[i], kept[i])])
+        # The last row belongs to no sequence.
+        return [torch.cat([*x, torch.zeros(1, 4, x[0].shape[2])]) for x in zip(*parts)]
+
+    maximum, total, out = whole(q, k, v)
+    bits = None
+    if keep:
+        bits = torch.cat([x.flatten() for x in kept])
+        bits = torch.cat([bits, torch.zeros(-len(bits) % 8, dtype=torch.bool)])
+        bits = (bits.reshape(-1, 8) * 2 ** torch.arange(8)).sum(1).to(torch.uint8)
+    tail = (list(query_ends), list(key_ends), 0.5, 0.5 if keep else 1.0, LIMITLESS, LIMITLESS, 4, "TND", 0, sparse_mode)
+    case("aclnnFlashAttentionVarLenScore", q, k, v, None, bits, None, mask, None, *tail, OUT, OUT, None, OUT, want=(maximum, total, out))
+    _, g, (gq, gk, gv) = grads(lambda *x: whole(*x)[2], q, k, v)
+    case("aclnnFlashAttentionUnpaddingScoreGrad", q, k, v, g, None, bits, None, mask, maximum, total, None, out, None, *tail, OUT, OUT, OUT, None,
+         want=(gq, gk, gv))
+
+
+packed_attention_case((3, 5), (4, 7))
+packed_attention_case((3, 5), (3, 6), keep=True)
+packed_attention_case((3, 5), (4, 7), masks=[torch.ones(3, 4, dtype=torch.bool).triu(2), torch.ones(2, 3, dtype=torch.bool).triu(2)],
+                      mask=torch.ones(2048, 2048, dtype=torch.bool).triu(1), sparse_mode=3)
 
 
 def lstm_cell(gates, c):

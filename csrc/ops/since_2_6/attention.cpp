@@ -18,7 +18,7 @@
 #include "launch/launch.h"
 #include "ops/aclnn_table.h"
 #include "ops/common.h"
-#include "ops/expressions.h"
+#include "ops/flash_attention.h"
 #include "ops/nn_expressions.h"
 
 namespace torch_npu::ops {
@@ -26,10 +26,7 @@ namespace {
 
 using launch::Launch;
 
-constexpr int64_t kLargestHead = 768, kMostHeads = 256;  // documented limits of aclnnFlashAttentionScore
-constexpr int64_t kCompressedMask = 2048;                // the mask's size where a sparse mode gives its meaning
-constexpr int64_t kUnlimited = std::numeric_limits<int32_t>::max();
-enum SparseMode : int64_t { kGivenMask = 0, kCausalFromTopLeft = 2 };
+constexpr char kName[] = "aten::_scaled_dot_product_fused_attention_overrideable";
 
 // Why the fused kernel cannot take the call, or null.
 const char* unsuitable(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const OptionalTensor& mask, double dropout_p,
@@ -103,15 +100,7 @@ AttentionMask attention_mask(const at::Tensor& q, const at::Tensor& k, const Opt
   return m;
 }
 
-at::Tensor dropout_bits(const at::Tensor& q, const at::Tensor& k, double p, int64_t seed, int64_t offset) {
-  if (p == 0) return {};
-  const int64_t elements = q.size(0) * q.size(1) * q.size(2) * k.size(2);
-  at::Tensor bits = at::empty({(elements + 127) / 128 * 16}, q.options().dtype(at::kByte));
-  Launch l(aclnn::aclnnDropoutGenMaskV2, "aten::_scaled_dot_product_fused_attention_overrideable");
-  l.ints(elements), l.real(p), l.integer(seed), l.integer(offset), l.integer(q.scalar_type()), l.tensor(bits);
-  l.submit();
-  return bits;
-}
+int64_t score_count(const at::Tensor& q, const at::Tensor& k) { return q.size(0) * q.size(1) * q.size(2) * k.size(2); }
 
 double softmax_scale(const at::Tensor& q, optional<double> scale) {
   return scale.has_value() ? *scale : 1.0 / std::sqrt(static_cast<double>(q.size(3)));
@@ -128,14 +117,13 @@ FusedAttention fused_attention(const at::Tensor& query, const at::Tensor& key, c
   const AttentionMask m = attention_mask(query, key, attn_bias, is_causal);
   Philox random{0, 0};
   if (dropout_p > 0) {
-    // A number for every score: the view only counts them.
-    random = philox(nullopt, query.narrow(3, 0, 1).expand({-1, -1, -1, key.size(2)}));
+    random = philox(nullopt, query.device(), score_count(query, key));
   }
-  const at::Tensor bits = dropout_bits(query, key, dropout_p, random.seed, random.offset);
+  const at::Tensor bits = dropout_bits(query, score_count(query, key), dropout_p, random, kName);
   at::Tensor out = at::empty(query.sizes(), query.options());
   const auto statistics = query.options().dtype(at::kFloat);
   const at::Tensor maximum = at::empty({query.size(0), query.size(1), query.size(2), 8}, statistics), sum = at::empty_like(maximum);
-  Launch l(aclnn::aclnnFlashAttentionScoreV2, "aten::_scaled_dot_product_fused_attention_overrideable");
+  Launch l(aclnn::aclnnFlashAttentionScoreV2, kName);
   l.tensor(query), l.tensor(key), l.tensor(value), l.tensor(m.bias), l.tensor(bits), l.tensor(at::Tensor()), l.tensor(m.masked);
   l.ints(at::OptionalIntArrayRef()), l.ints(at::OptionalIntArrayRef()), l.ints(at::OptionalIntArrayRef());
   l.real(softmax_scale(query, scale)), l.real(1 - dropout_p), l.integer(kUnlimited), l.integer(m.next_tokens), l.integer(query.size(1));
@@ -158,8 +146,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_attention_backw
   const DeviceScope scope(grad_out, query, key, value, attn_bias);
   TORCH_CHECK_NOT_IMPLEMENTED(!mask[3], "the attention kernel of npu gives no gradient of the mask");
   const AttentionMask m = attention_mask(query, key, attn_bias, is_causal);
-  const at::Tensor bits = dropout_p > 0 ? dropout_bits(query, key, dropout_p, philox_seed.item<int64_t>(), philox_offset.item<int64_t>())
-                                        : at::Tensor();
+  at::Tensor bits;
+  if (dropout_p > 0) {
+    bits = dropout_bits(query, score_count(query, key), dropout_p, {philox_seed.item<int64_t>(), philox_offset.item<int64_t>()}, kName);
+  }
   const at::Tensor maximum = logsumexp.unsqueeze(3).expand({-1, -1, -1, 8}).contiguous(), sum = at::ones_like(maximum);
   const at::Tensor grad_query = at::empty(query.sizes(), query.options()), grad_key = at::empty(key.sizes(), key.options());
   const at::Tensor grad_value = at::empty(value.sizes(), value.options());

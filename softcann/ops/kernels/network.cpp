@@ -63,7 +63,9 @@ struct Attention {
     if (masked.defined()) hidden = masked.expand(shape);
     dropping = a.drop_bits.defined() && a.keep < 1;
     const int64_t n = batch * heads * targets * sources;
-    if (dropping) TORCH_CHECK_VALUE(a.drop_bits.numel() * 8 >= n, "dropMask has ", a.drop_bits.numel(), " bytes for ", n, " elements");
+    if (dropping) {
+      TORCH_CHECK_VALUE(a.drop_bits.numel() * 8 >= a.first_bit + n, "dropMask has ", a.drop_bits.numel(), " bytes for ", a.first_bit + n, " elements");
+    }
   }
 
   at::Tensor first(const at::Tensor& t) const {
@@ -137,7 +139,7 @@ struct Part {
     auto* to = kept.mutable_data_ptr<float>();
     const auto factor = static_cast<float>(1 / all.a.keep);
     // Contiguous in all scores, since a part leaves out of one dimension only and is single in those before.
-    const int64_t begin = ((item * all.heads + head) * all.targets + row) * all.sources;
+    const int64_t begin = all.a.first_bit + ((item * all.heads + head) * all.targets + row) * all.sources;
     for (int64_t i = 0, bit = begin; i < kept.numel(); ++i, ++bit) to[i] = (from[bit / 8] >> (bit % 8) & 1) != 0 ? factor : 0;
     return kept;
   }
@@ -160,6 +162,33 @@ void Attention::for_each_part(F f) const {
         f(std::as_const(part));
       }
     }
+  }
+}
+
+// f(call of one sequence, its first row of queries and of keys) for all that have both.
+template <class F>
+void for_each_sequence(const FlashAttention& a, at::OptionalIntArrayRef optional_query_ends, at::OptionalIntArrayRef optional_key_ends, F f) {
+  TORCH_CHECK_VALUE(optional_query_ends.has_value() && optional_key_ends.has_value(), "packed sequences need actualSeqQLen and actualSeqKvLen");
+  const at::IntArrayRef query_ends = *optional_query_ends, key_ends = *optional_key_ends;
+  TORCH_CHECK_VALUE(a.layout == "TND", "inputLayout is ", a.layout, "; packed sequences have TND");
+  TORCH_CHECK_VALUE(query_ends.size() == key_ends.size(), "actualSeqQLen has ", query_ends.size(), " elements, actualSeqKvLen has ", key_ends.size());
+  TORCH_CHECK_VALUE(!a.pse.defined(), "softcann shifts no scores of packed sequences");
+  const bool own_mask = a.mask.defined() && a.sparse_mode <= 1;
+  TORCH_CHECK_VALUE(!own_mask || a.mask.dim() == 2, "attenMask has shape ", a.mask.sizes(), "; softcann takes [targets, sources] with packed sequences");
+  int64_t target = 0, source = 0, bit = 0;
+  for (size_t i = 0; i < query_ends.size(); ++i) {
+    const int64_t targets = query_ends[i] - target, sources = key_ends[i] - source;
+    TORCH_CHECK_VALUE(targets >= 0 && sources >= 0 && query_ends[i] <= a.query.size(0) && key_ends[i] <= a.key.size(0),
+                      "the ends are ", query_ends, " and ", key_ends, ", query has shape ", a.query.sizes(), ", key has ", a.key.sizes());
+    if (targets > 0 && sources > 0) {
+      FlashAttention one = a;
+      one.query = a.query.narrow(0, target, targets).unsqueeze(0);
+      one.key = a.key.narrow(0, source, sources).unsqueeze(0), one.value = a.value.narrow(0, source, sources).unsqueeze(0);
+      if (own_mask) one.mask = a.mask.narrow(0, 0, targets).narrow(1, 0, sources);
+      one.layout = "BSND", one.first_bit = bit;
+      f(std::as_const(one), target, source);
+    }
+    target += targets, source += sources, bit += a.heads * targets * sources;
   }
 }
 
@@ -209,6 +238,34 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_attention_backw
   });
   if (dpse.defined()) dpse = reduced_to(dpse, a.pse);
   return {as_given(dq, a.layout, a.query), as_given(dk, a.layout, a.key), as_given(dv, a.layout, a.value), dpse};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_attention_packed(const FlashAttention& a, at::OptionalIntArrayRef query_ends, at::OptionalIntArrayRef key_ends) {
+  const at::Tensor maximum = at::zeros({a.query.size(0), a.heads, 8}, at::kFloat), sum = at::zeros_like(maximum), out = at::zeros_like(a.query);
+  for_each_sequence(a, query_ends, key_ends, [&](const FlashAttention& one, int64_t target, int64_t) {
+    const auto [highest, total, result] = flash_attention(one);
+    const int64_t targets = one.query.size(1);
+    maximum.narrow(0, target, targets).copy_(highest[0].transpose(0, 1));
+    sum.narrow(0, target, targets).copy_(total[0].transpose(0, 1));
+    out.narrow(0, target, targets).copy_(result[0]);
+  });
+  return {maximum, sum, out};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_attention_packed_backward(
+    const FlashAttention& a, at::OptionalIntArrayRef query_ends, at::OptionalIntArrayRef key_ends, const at::Tensor& grad, const at::Tensor& maximum,
+    const at::Tensor& sum, const at::Tensor& out) {
+  const at::Tensor dq = at::zeros_like(a.query), dk = at::zeros_like(a.key), dv = at::zeros_like(a.value);
+  for_each_sequence(a, query_ends, key_ends, [&](const FlashAttention& one, int64_t target, int64_t source) {
+    const int64_t targets = one.query.size(1), sources = one.key.size(1);
+    const auto part = [&](const at::Tensor& t) { return t.narrow(0, target, targets); };
+    const auto statistics = [&](const at::Tensor& t) { return part(t).transpose(0, 1).unsqueeze(0); };
+    const auto [q, k, v, none] = flash_attention_backward(one, part(grad).unsqueeze(0), statistics(maximum), statistics(sum), part(out).unsqueeze(0));
+    part(dq).copy_(q[0]);
+    dk.narrow(0, source, sources).copy_(k[0]);
+    dv.narrow(0, source, sources).copy_(v[0]);
+  });
+  return {dq, dk, dv, at::Tensor()};
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> embedding_bag(const at::Tensor& weight, const at::Tensor& indices,

@@ -15,6 +15,7 @@ struct FlashAttention {
   int64_t pre_tokens, next_tokens, heads;
   string_view layout;
   int64_t sparse_mode, pse_type;  // pse_type 0: scaled, then shifted; 1: shifted, then scaled
+  int64_t first_bit = 0;          // where this call's scores begin in drop_bits
 };
 // Maximum and sum of each row of scores, eight times over, and the result.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_attention(const FlashAttention& a);
@@ -22,6 +23,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_attention(const FlashAttent
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_attention_backward(const FlashAttention& a, const at::Tensor& grad,
                                                                                     const at::Tensor& maximum, const at::Tensor& sum,
                                                                                     const at::Tensor& out);
+
+// The same for sequences behind each other, layout TND, where the ends of each are given. Rows of no sequence are zeros.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_attention_packed(const FlashAttention& a, at::OptionalIntArrayRef query_ends, at::OptionalIntArrayRef key_ends);
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_attention_packed_backward(
+    const FlashAttention& a, at::OptionalIntArrayRef query_ends, at::OptionalIntArrayRef key_ends, const at::Tensor& grad, const at::Tensor& maximum,
+    const at::Tensor& sum, const at::Tensor& out);
 
 // As at::_embedding_bag, with the bag of every index and the bags' sizes also where ATen's fast path leaves it out.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> embedding_bag(const at::Tensor& weight, const at::Tensor& indices,
