@@ -7,6 +7,7 @@ from torch.utils._pytree import tree_map
 
 WIDER = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.bool: torch.int64, torch.int8: torch.float64, torch.uint8: torch.float64,
          torch.int16: torch.float64, torch.int32: torch.float64, torch.int64: torch.float64}
+RANDOM = {"nn.functional.rrelu"}
 TOLERANCE = {torch.float16: 2e-3, torch.bfloat16: 2e-2}
 CASES = [(op, dtype) for op in op_db for dtype in sorted(set(op.dtypesIfCUDA) - set(op.dtypes), key=str)
          if not str(dtype).startswith(("torch.float8", "torch.float4"))]
@@ -27,10 +28,8 @@ def test_computed_or_refused(op, dtype, monkeypatch):
         except Exception as refused:
             assert "507" not in str(refused)  # the device's own errors
         torch.npu.synchronize()
-        if not isinstance(got, torch.Tensor) or dtype not in WIDER:
+        if not isinstance(got, torch.Tensor) or dtype not in WIDER or op.full_name in RANDOM:
             continue
         arguments, named = with_tensors(lambda t: t.to(WIDER[dtype]) if t.dtype == dtype else t, sample)
-        wanted = op(*arguments, **named).to(got.dtype)
-        if torch.equal(wanted, op(*arguments, **named).to(got.dtype)):  # else it draws random numbers
-            tolerance = TOLERANCE.get(dtype, 0)
-            torch.testing.assert_close(got.cpu(), wanted, atol=tolerance, rtol=tolerance, equal_nan=True)
+        tolerance = TOLERANCE.get(dtype, 0)
+        torch.testing.assert_close(got.cpu(), op(*arguments, **named).to(got.dtype), atol=tolerance, rtol=tolerance, equal_nan=True)
