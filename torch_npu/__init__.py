@@ -64,6 +64,8 @@ __all__ = [
     "fallbacks",
     "npu",
     "npu_fusion_attention",
+    "npu_geglu",
+    "npu_swiglu",
     "reset_fallbacks",
     "unavailable_reason",
 ]
@@ -71,7 +73,7 @@ __all__ = [
 _library.load()
 
 from torch_npu import npu  # noqa: E402
-from torch_npu.operators import npu_fusion_attention  # noqa: E402
+from torch_npu.operators import npu_fusion_attention, npu_geglu, npu_swiglu  # noqa: E402
 
 
 def unavailable_reason():

@@ -1,9 +1,8 @@
-"""Operators of the ``npu`` namespace, which torch has not: ``torch_npu.npu_fusion_attention`` is ``torch.ops.npu.npu_fusion_attention`` with a
-signature and a description."""
+"""Operators of the ``npu`` namespace, which torch has not: ``torch.ops.npu`` with signatures and descriptions."""
 
 import torch
 
-__all__ = ["npu_fusion_attention"]
+__all__ = ["npu_fusion_attention", "npu_geglu", "npu_swiglu"]
 
 _NO_LIMIT = 2147483647
 
@@ -45,3 +44,39 @@ def npu_fusion_attention(query, key, value, head_num, input_layout, pse=None, pa
     return torch.ops.npu.npu_fusion_attention(
         query, key, value, head_num, input_layout, pse, padding_mask, atten_mask, scale, keep_prob, pre_tockens, next_tockens, inner_precise, prefix,
         actual_seq_qlen, actual_seq_kvlen, sparse_mode, gen_mask_parallel, sync, softmax_layout, sink, dropout_mask, seed, offset)
+
+
+def npu_geglu(input, dim=-1, approximate=1, activate_left=False):
+    """One half of ``input`` times GELU of the other: ``a * gelu(b)`` for ``a, b = input.chunk(2, dim)``, or ``gelu(a) * b`` with ``activate_left``;
+    differentiable.
+
+    Args:
+        input: float16, bfloat16 or float32, of even size in ``dim``.
+        approximate: 1 for the formula with tanh, 0 for the one with erf.
+
+    Returns:
+        The product and the GELU, both of half ``input``'s size in ``dim``. The second has no gradient.
+
+    Raises:
+        ValueError, TypeError: a size that is not even, another dtype or ``approximate``.
+
+    Formula: the documentation of ``aclnnGeGluV3``, which needs CANN 8.0.RC1.
+    """
+    return torch.ops.npu.npu_geglu(input, dim, approximate, activate_left)
+
+
+def npu_swiglu(input, dim=-1):
+    """``silu(a) * b`` for ``a, b = input.chunk(2, dim)``; differentiable.
+
+    Args:
+        input: float16, bfloat16 or float32, of even size in ``dim``.
+
+    Returns:
+        A tensor of half ``input``'s size in ``dim``.
+
+    Raises:
+        ValueError, TypeError: a size that is not even, or another dtype.
+
+    Formula: the documentation of ``aclnnSwiGlu``, which needs CANN 8.0.RC1.
+    """
+    return torch.ops.npu.npu_swiglu(input, dim)

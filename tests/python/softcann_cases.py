@@ -412,6 +412,23 @@ case("aclnnLeakyReluBackward", _g, _x, 0.2, False, OUT, want=_gx)
 _y, _g, (_gx,) = grads(lambda x: F.glu(x, 1), _x)
 case("aclnnGlu", _x, 1, OUT, want=_y)
 case("aclnnGluBackward", _g, _x, 1, OUT, want=_gx)
+
+
+def geglu(x, mode, left):
+    a, b = x.chunk(2, 1)
+    gelu = F.gelu(a if left else b, approximate="tanh" if mode else "none")
+    return (b if left else a) * gelu, gelu
+
+
+for _mode, _left in ((0, False), (1, False), (1, True)):
+    _z = make(3, 8)
+    _y, _g, (_gx,) = grads(lambda t: geglu(t, _mode, _left)[0], _z)
+    _gelu = geglu(_z, _mode, _left)[1]
+    case("aclnnGeGluV3", _z, 1, _mode, _left, OUT, OUT, want=(_y, _gelu))
+    case("aclnnGeGluV3Backward", _g, _z, _gelu, 1, _mode, _left, OUT, want=_gx)
+_y, _g, (_gx,) = grads(lambda t: F.silu(t.chunk(2, 1)[0]) * t.chunk(2, 1)[1], _z)
+case("aclnnSwiGlu", _z, 1, OUT, want=_y)
+case("aclnnSwiGluGrad", _g, _z, 1, OUT, want=_gx)
 case("aclnnThreshold", _x, 0.1, 2.0, OUT, want=F.threshold(_x, 0.1, 2.0))
 case("aclnnInplaceThreshold", Changed(_x), 0.1, 2.0, want=F.threshold(_x, 0.1, 2.0))
 case("aclnnThresholdBackward", make(3, 6), _x, 0.1, OUT, want=torch.where(_x > 0.1, make(3, 6), torch.zeros(())))

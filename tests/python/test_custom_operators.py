@@ -169,12 +169,62 @@ def test_tensors_without_memory():
         assert out.device.type == q.grad.device.type == "npu" and q.grad.shape == q.shape
 
 
-def test_numbers_of_the_schema():
-    """torch.ops.npu has what the module's function has."""
+def compare_gated(ours, on_cpu, shape=(3, 8), tolerance=1e-5, dtype=torch.float32):
+    x = randn(*shape).to(dtype)
+    moved, leaf = x.npu().requires_grad_(), x.float().requires_grad_()
+    out, wanted = ours(moved), on_cpu(leaf)
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.cpu().float(), wanted, atol=tolerance, rtol=tolerance)
+    g = randn(*out.shape, seed=3)
+    out.backward(g.to(dtype).npu())
+    wanted.backward(g)
+    torch.testing.assert_close(moved.grad.cpu().float(), leaf.grad, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("approximate", [0, 1])
+@pytest.mark.parametrize("left", [False, True])
+def test_geglu(approximate, left):
+    """With its defaults, what diffusers calls for the activation of its feed-forward layers."""
+    kind = "tanh" if approximate else "none"
+
+    def on_cpu(x):
+        a, b = x.chunk(2, -1)
+        return F.gelu(a, approximate=kind) * b if left else a * F.gelu(b, approximate=kind)
+    compare_gated(lambda x: torch_npu.npu_geglu(x, -1, approximate, left)[0], on_cpu)
+    a, b = randn(3, 8).chunk(2, -1)
+    gelu = torch_npu.npu_geglu(randn(3, 8).npu(), -1, approximate, left)[1]
+    torch.testing.assert_close(gelu.cpu(), F.gelu(a if left else b, approximate=kind))
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_swiglu(dim):
+    compare_gated(lambda x: torch_npu.npu_swiglu(x, dim), lambda x: F.silu(x.chunk(2, dim)[0]) * x.chunk(2, dim)[1], shape=(4, 6, 2))
+
+
+def test_gated_activations_in_half_precision():
+    compare_gated(torch_npu.npu_swiglu, lambda x: F.silu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1], dtype=torch.bfloat16, tolerance=4e-2)
+    compare_gated(lambda x: torch_npu.npu_geglu(x)[0], lambda x: x.chunk(2, -1)[0] * F.gelu(x.chunk(2, -1)[1], approximate="tanh"), dtype=torch.float16,
+                  tolerance=5e-3)
+
+
+@pytest.mark.parametrize("call", [torch_npu.npu_geglu, torch_npu.npu_swiglu])
+def test_gated_activations_refuse(call):
+    with pytest.raises(ValueError, match=r"dimension 1 of shape \[2, 3\] cannot be halved"):
+        call(torch.zeros(2, 3).npu())
+    with pytest.raises(TypeError, match="not int64"):
+        call(torch.zeros(2, 4, dtype=torch.int64).npu())
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        call(torch.zeros(2, 4).npu(), 5)
+    with pytest.raises(ValueError, match="approximate is 2"):
+        torch_npu.npu_geglu(torch.zeros(2, 4).npu(), approximate=2)
+
+
+@pytest.mark.parametrize("name", torch_npu.operators.__all__)
+def test_functions_are_as_the_schema_says(name):
     import inspect
 
-    schema = torch.ops.npu.npu_fusion_attention.default._schema
-    signature = inspect.signature(torch_npu.npu_fusion_attention)
+    schema = getattr(torch.ops.npu, name).default._schema
+    signature = inspect.signature(getattr(torch_npu, name))
     assert [a.name for a in schema.arguments] == list(signature.parameters)
     defaults = {name: p.default for name, p in signature.parameters.items() if p.default is not p.empty}
     assert {a.name: a.default_value for a in schema.arguments if a.has_default_value()} == defaults

@@ -1,0 +1,158 @@
+// torch.ops.npu.npu_geglu and npu_swiglu: one half of a tensor, times the activated other half. Hand-written: torch has no such operators, so their
+// schemas, meta functions and derivatives are here too. torch_npu/operators.py documents them.
+#include <ATen/WrapDimUtils.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <tuple>
+
+#include "launch/launch.h"
+#include "ops/aclnn_table.h"
+#include "ops/common.h"
+
+namespace torch_npu::ops {
+namespace {
+
+using launch::Launch;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+// Half of `input` along `dim`, which is made positive.
+at::Tensor half_of(const char* op, const at::Tensor& input, int64_t& dim) {
+  const at::ScalarType dtype = input.scalar_type();
+  TORCH_CHECK_TYPE(dtype == at::kFloat || dtype == at::kHalf || dtype == at::kBFloat16, op,
+                   ": the data type has to be float32, float16 or bfloat16, not ", launch::dtype_name(dtype));
+  TORCH_CHECK_VALUE(input.dim() > 0, op, ": the input has no dimension to split");
+  dim = at::maybe_wrap_dim(dim, input.dim());
+  TORCH_CHECK_VALUE(input.size(dim) % 2 == 0, op, ": dimension ", dim, " of shape ", input.sizes(), " cannot be halved");
+  c10::DimVector sizes(input.sizes());
+  sizes[dim] /= 2;
+  return at::empty(sizes, input.options());
+}
+
+void check_gradient(const char* op, const at::Tensor& grad, const at::Tensor& half) {
+  TORCH_CHECK_VALUE(grad.sizes() == half.sizes(), op, ": the gradient has shape ", grad.sizes(), ", the output has ", half.sizes());
+}
+
+using TwoTensors = std::tuple<at::Tensor, at::Tensor>;
+
+TwoTensors geglu(const at::Tensor& input, int64_t dim, int64_t approximate, bool activate_left) {
+  const DeviceScope scope(input);
+  TORCH_CHECK_VALUE(approximate == 0 || approximate == 1, "npu_geglu: approximate is ", approximate, "; 0 (none) and 1 (tanh) exist");
+  at::Tensor out = half_of("npu_geglu", input, dim), gelu = at::empty(out.sizes(), out.options());
+  if (input.is_meta()) return {out, gelu};
+  Launch l(aclnn::aclnnGeGluV3, "npu::npu_geglu");
+  l.tensor(input), l.integer(dim), l.integer(approximate), l.boolean(activate_left), l.tensor(out), l.tensor(gelu);
+  l.submit();
+  return {out, gelu};
+}
+
+at::Tensor geglu_grad(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& gelu, int64_t dim, int64_t approximate, bool activate_left) {
+  const DeviceScope scope(grad, input, gelu);
+  check_gradient("npu_geglu_grad", grad, half_of("npu_geglu_grad", input, dim));
+  at::Tensor out = at::empty(input.sizes(), input.options());
+  if (input.is_meta()) return out;
+  Launch l(aclnn::aclnnGeGluV3Backward, "npu::npu_geglu_grad");
+  l.tensor(grad), l.tensor(input), l.tensor(gelu), l.integer(dim), l.integer(approximate), l.boolean(activate_left), l.tensor(out);
+  l.submit();
+  return out;
+}
+
+at::Tensor swiglu(const at::Tensor& input, int64_t dim) {
+  const DeviceScope scope(input);
+  at::Tensor out = half_of("npu_swiglu", input, dim);
+  if (input.is_meta()) return out;
+  Launch l(aclnn::aclnnSwiGlu, "npu::npu_swiglu");
+  l.tensor(input), l.integer(dim), l.tensor(out);
+  l.submit();
+  return out;
+}
+
+at::Tensor swiglu_backward(const at::Tensor& grad, const at::Tensor& input, int64_t dim) {
+  const DeviceScope scope(grad, input);
+  check_gradient("npu_swiglu_backward", grad, half_of("npu_swiglu_backward", input, dim));
+  at::Tensor out = at::empty(input.sizes(), input.options());
+  if (input.is_meta()) return out;
+  Launch l(aclnn::aclnnSwiGluGrad, "npu::npu_swiglu_backward");
+  l.tensor(grad), l.tensor(input), l.integer(dim), l.tensor(out);
+  l.submit();
+  return out;
+}
+
+template <class F>
+auto operator_named(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<F>();
+}
+
+struct Geglu : Function<Geglu> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& input, int64_t dim, int64_t approximate, bool activate_left) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    static const auto op = operator_named<decltype(geglu)>("npu::npu_geglu");
+    const auto [out, gelu] = op.call(input, dim, approximate, activate_left);
+    ctx->save_for_backward({input, gelu});
+    ctx->mark_non_differentiable({gelu});
+    ctx->saved_data["dim"] = dim, ctx->saved_data["approximate"] = approximate, ctx->saved_data["left"] = activate_left;
+    return {out, gelu};
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    static const auto op = operator_named<decltype(geglu_grad)>("npu::npu_geglu_grad");
+    const variable_list t = ctx->get_saved_variables();
+    return {op.call(grads[0], t[0], t[1], ctx->saved_data["dim"].toInt(), ctx->saved_data["approximate"].toInt(), ctx->saved_data["left"].toBool()),
+            at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+struct Swiglu : Function<Swiglu> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, int64_t dim) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    static const auto op = operator_named<decltype(swiglu)>("npu::npu_swiglu");
+    ctx->save_for_backward({input});
+    ctx->saved_data["dim"] = dim;
+    return op.call(input, dim);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    static const auto op = operator_named<decltype(swiglu_backward)>("npu::npu_swiglu_backward");
+    return {op.call(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["dim"].toInt()), at::Tensor()};
+  }
+};
+
+TwoTensors geglu_autograd(const at::Tensor& input, int64_t dim, int64_t approximate, bool activate_left) {
+  const variable_list out = Geglu::apply(input, dim, approximate, activate_left);
+  return {out[0], out[1]};
+}
+
+at::Tensor swiglu_autograd(const at::Tensor& input, int64_t dim) { return Swiglu::apply(input, dim); }
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(npu, m) {
+  m.def("npu_geglu(Tensor input, int dim=-1, int approximate=1, bool activate_left=False) -> (Tensor, Tensor)");
+  m.def("npu_geglu_grad(Tensor grad_output, Tensor input, Tensor gelu, int dim=-1, int approximate=1, bool activate_left=False) -> Tensor");
+  m.def("npu_swiglu(Tensor input, int dim=-1) -> Tensor");
+  m.def("npu_swiglu_backward(Tensor grad_output, Tensor input, int dim=-1) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(npu, PrivateUse1, m) {
+  m.impl("npu_geglu", TORCH_FN(geglu));
+  m.impl("npu_geglu_grad", TORCH_FN(geglu_grad));
+  m.impl("npu_swiglu", TORCH_FN(swiglu));
+  m.impl("npu_swiglu_backward", TORCH_FN(swiglu_backward));
+}
+
+TORCH_LIBRARY_IMPL(npu, Meta, m) {
+  m.impl("npu_geglu", TORCH_FN(geglu));
+  m.impl("npu_geglu_grad", TORCH_FN(geglu_grad));
+  m.impl("npu_swiglu", TORCH_FN(swiglu));
+  m.impl("npu_swiglu_backward", TORCH_FN(swiglu_backward));
+}
+
+TORCH_LIBRARY_IMPL(npu, Autograd, m) {
+  m.impl("npu_geglu", TORCH_FN(geglu_autograd));
+  m.impl("npu_swiglu", TORCH_FN(swiglu_autograd));
+}
+
+}  // namespace torch_npu::ops
