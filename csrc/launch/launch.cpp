@@ -62,15 +62,14 @@ at::Tensor on_device(const at::Tensor& value, at::ScalarType dtype) {
 // What came before the first operand in double precision was narrowed without knowing of it.
 template <class Key, class Addresses>
 void widen_numbers(Key& key, Addresses& addresses) {
-  for (size_t i = 0; i < host_scalars.size(); ++i) {
+  for (HostScalar& number : host_scalars) {  // on_device() moves the vector, not its elements
     // A call that failed before it was submitted may have left numbers behind.
-    const HostScalar& number = host_scalars[i];
     if (!number.narrowed || number.address >= addresses.size() || addresses[number.address] != number.device.data_ptr()) continue;
     at::Tensor wide = on_device(number.value, at::kDouble);
-    key[host_scalars[i].key] = TensorWord{true, ACL_DOUBLE, 0}.pack();
-    addresses[host_scalars[i].address] = wide.data_ptr();
-    host_scalars[i].device = std::move(wide);
-    host_scalars[i].narrowed = false;
+    key[number.key] = TensorWord{true, ACL_DOUBLE, 0}.pack();
+    addresses[number.address] = wide.data_ptr();
+    number.device = std::move(wide);
+    number.narrowed = false;
   }
 }
 

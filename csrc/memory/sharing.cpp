@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -34,41 +34,54 @@ constexpr uint64_t kAnyProcess = 1;  // ACL_RT_IPC_MEM_EXPORT_FLAG_DISABLE_PID_V
 using Counter = std::atomic<int64_t>;
 static_assert(Counter::is_always_lock_free, "counters are shared between processes");
 
-// A file of counters, mapped.
+// Counters, mapped by sender and receivers. The memory has no name in a file system, so nothing is left when processes are killed;
+// receivers find it as the sender's open file.
 class CounterFile {
  public:
   static constexpr int kSlots = 4096;
 
   static std::shared_ptr<CounterFile> make() {
-    const std::string name = c10::str("/torch_npu_", getpid(), "_", std::random_device{}());
-    return std::shared_ptr<CounterFile>(new CounterFile(name, O_RDWR | O_CREAT | O_EXCL));
+    const std::string label = c10::str("torch_npu_", std::random_device{}());
+    const int file = memfd_create(label.c_str(), MFD_CLOEXEC);
+    check(file >= 0 && ftruncate(file, kBytes) == 0, label);
+    return std::shared_ptr<CounterFile>(new CounterFile(c10::str("/proc/", getpid(), "/fd/", file, ":", label), file));  // stays open
   }
+
   static std::shared_ptr<CounterFile> open(const std::string& name) {
-    return std::shared_ptr<CounterFile>(new CounterFile(name, O_RDWR));
+    const size_t colon = name.rfind(':');
+    const std::string path = name.substr(0, colon), expected = "/memfd:" + name.substr(colon + 1) + " ";
+    char target[128] = {};
+    // The number may stand for another file by now, or another process.
+    const bool same = readlink(path.c_str(), target, sizeof target - 1) > 0 && std::string(target).rfind(expected, 0) == 0;
+    const int file = same ? ::open(path.c_str(), O_RDWR | O_CLOEXEC) : -1;
+    if (!same) errno = ENOENT;
+    check(file >= 0, name);
+    std::shared_ptr<CounterFile> counters(new CounterFile(name, file));
+    close(file);
+    return counters;
   }
-  ~CounterFile() {
-    munmap(counters_, kSlots * sizeof(Counter));
-    if (owner_ == getpid()) shm_unlink(name_.c_str());
-  }
+
+  ~CounterFile() { munmap(counters_, kBytes); }
   CounterFile(const CounterFile&) = delete;
 
   const std::string& name() const { return name_; }
   Counter& operator[](int slot) { return counters_[slot]; }
 
  private:
-  CounterFile(const std::string& name, int flags) : name_(name), owner_(flags & O_CREAT ? getpid() : 0) {
-    const int file = shm_open(name.c_str(), flags, 0600);
-    TORCH_CHECK(file >= 0, "An npu storage from another process cannot be opened, or shared: ", name, ": ", std::strerror(errno),
+  static constexpr size_t kBytes = kSlots * sizeof(Counter);
+
+  static void check(bool done, const std::string& name) {
+    TORCH_CHECK(done, "An npu storage from another process cannot be opened, or shared: ", name, ": ", std::strerror(errno),
                 ". The process that sent it has to live until it has been received.");
-    const bool sized = owner_ == 0 || ftruncate(file, kSlots * sizeof(Counter)) == 0;
-    void* mapped = sized ? mmap(nullptr, kSlots * sizeof(Counter), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
-    close(file);
-    TORCH_CHECK(mapped != MAP_FAILED, "The counters of shared npu storages cannot be mapped: ", std::strerror(errno));
+  }
+
+  CounterFile(std::string name, int file) : name_(std::move(name)) {
+    void* mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    check(mapped != MAP_FAILED, name_);
     counters_ = static_cast<Counter*>(mapped);
   }
 
   const std::string name_;
-  const pid_t owner_;
   Counter* counters_;
 };
 
@@ -80,9 +93,6 @@ struct Sent {
   std::shared_ptr<std::string> key;
   std::shared_ptr<CounterFile> file;
 };
-
-class Outbox;
-Outbox& outbox();
 
 // What this process has sent. Leaked: storages die with the process.
 class Outbox {
@@ -135,11 +145,6 @@ class Outbox {
     return sent_.size();
   }
 
-  void remove_files() noexcept {
-    if (process_ != getpid()) return;
-    for (const auto& file : files_) shm_unlink(file->name().c_str());
-  }
-
  private:
   static std::pair<char*, size_t> segment_of(const c10::Storage& storage) {
     TORCH_CHECK(storage.device_type() == c10::kPrivateUse1, "Expected a storage on an npu, got one on ", storage.device());
@@ -175,7 +180,6 @@ class Outbox {
 
   void add_file() {
     auto file = CounterFile::make();
-    files_.push_back(file);
     for (int slot = CounterFile::kSlots; slot-- > 0;) free_.emplace_back(file, slot);
   }
 
@@ -185,10 +189,8 @@ class Outbox {
     process_ = getpid();
     new std::map(std::move(sent_));
     new std::vector(std::move(free_));
-    new std::vector(std::move(files_));
     sent_.clear();
     free_.clear();
-    files_.clear();
     keys_.clear();
   }
 
@@ -196,15 +198,11 @@ class Outbox {
   pid_t process_ = getpid();
   std::map<std::pair<std::string, int>, Sent> sent_;
   std::vector<std::pair<std::shared_ptr<CounterFile>, int>> free_;
-  std::vector<std::shared_ptr<CounterFile>> files_;
   std::unordered_map<char*, std::weak_ptr<std::string>> keys_;
 };
 
 Outbox& outbox() {
-  static auto* box = [] {
-    std::atexit([] { outbox().remove_files(); });
-    return new Outbox;
-  }();
+  static auto* box = new Outbox;
   return *box;
 }
 

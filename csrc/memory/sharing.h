@@ -1,6 +1,6 @@
 // Device memory that several processes use: handles to send, and who still uses what.
 //
-// The sender exports the segment that a storage lies in and keeps the storage alive for as long as a counter in a small file,
+// The sender exports the segment that a storage lies in and keeps the storage alive for as long as a counter in a piece of memory,
 // mapped by both processes, is not zero. The receiver maps the segment and counts down when its last storage there dies. An
 // event recorded by the sender orders the receiver's work behind what the sender was doing.
 #pragma once
@@ -20,7 +20,7 @@ struct SharedStorage {
   std::string key;       // CANN's, of the whole segment
   size_t offset;         // of the storage in the segment
   size_t bytes;
-  std::string counters;  // name of the file
+  std::string counters;  // where the sender has them
   int slot;              // which counter
   std::string event;     // CANN's handle; empty: the memory is ready
 };

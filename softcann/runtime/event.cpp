@@ -219,7 +219,9 @@ aclError synchronize(const char* function, aclrtEvent handle, int64_t timeout_ms
     bool reached;
     Mark mark;
     if (event.shared != nullptr) {
+      event.references.fetch_add(1, std::memory_order_relaxed);  // another thread may destroy it
       reached = event.shared->wait(event.shared->begun(), deadline, task_aborted);
+      release_event(&event);
     } else {
       {
         std::lock_guard<std::mutex> lock(event.mutex);

@@ -14,6 +14,7 @@ namespace {
 
 struct Notify : SlotObject {
   uint32_t id = 0;
+  std::atomic<uint32_t> references{0};  // the handle, and each task that uses the flag
   SharedCounter* flag = nullptr;
   uint64_t file_offset = 0;
   char* control = nullptr;  // of an imported notify
@@ -37,12 +38,44 @@ Notify* make_notify(const char* function, SharedCounter* flag, uint64_t file_off
   }
   static std::atomic<uint32_t> next_id{0};
   notify->id = next_id.fetch_add(1, std::memory_order_relaxed);
+  notify->references.store(1, std::memory_order_relaxed);
   notify->flag = flag;
   notify->file_offset = file_offset;
   notify->control = control;
   notify->exported = false;
   notify->live.store(true, std::memory_order_release);
   return notify;
+}
+
+// The flag goes to another notify, or is unmapped, with the last reference.
+void release_notify(Notify* notify) {
+  if (notify->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (notify->control != nullptr) {
+    close_control(notify->control);
+  } else {
+    give_counter(notify->file_offset);
+  }
+  notifies().give(notify);
+}
+
+// Enqueues `int f(Notify&)`, which may run when the handle is gone.
+template <class F>
+int enqueue_use(Stream& stream, const char* name, Notify& notify, F f) {
+  struct Use {
+    Notify* notify;
+    F f;
+  };
+  notify.references.fetch_add(1, std::memory_order_relaxed);
+  return stream.enqueue({[](void* p) {
+                           auto* use = static_cast<Use*>(p);
+                           return use->f(*use->notify);
+                         },
+                         [](void* p) {
+                           auto* use = static_cast<Use*>(p);
+                           release_notify(use->notify);
+                           delete use;
+                         },
+                         new Use{&notify, f}, name});
 }
 
 // Waiting for memory that another stream, another process or the host changes: often at first, then seldom.
@@ -108,12 +141,7 @@ aclError api::aclrtDestroyNotify(aclrtNotify notify) {
     bool live = true;
     if (!n.live.compare_exchange_strong(live, false)) return ACL_SUCCESS;
     if (n.exported) withdraw_record(n.key);
-    if (n.control != nullptr) {
-      close_control(n.control);
-    } else {
-      give_counter(n.file_offset);
-    }
-    notifies().give(&n);
+    release_notify(&n);
     return ACL_SUCCESS;
   });
 }
@@ -122,7 +150,7 @@ aclError api::aclrtRecordNotify(aclrtNotify notify, aclrtStream stream) {
   return with_notify("aclrtRecordNotify", notify, [=](Notify& n) {
     int code = ACL_SUCCESS;
     Stream* s = find_stream_of_context(stream, "aclrtRecordNotify", &code);
-    return s == nullptr ? code : enqueue_call(*s, "aclrtRecordNotify", [flag = n.flag] { return flag->raise(), 0; });
+    return s == nullptr ? code : enqueue_use(*s, "aclrtRecordNotify", n, [](Notify& used) { return used.flag->raise(), ACL_SUCCESS; });
   });
 }
 
@@ -132,10 +160,10 @@ aclError api::aclrtWaitAndResetNotify(aclrtNotify notify, aclrtStream stream, ui
     int code = ACL_SUCCESS;
     Stream* s = find_stream_of_context(stream, "aclrtWaitAndResetNotify", &code);
     if (s == nullptr) return code;
-    return enqueue_call(*s, "aclrtWaitAndResetNotify", [flag = n.flag, id = n.id, timeout]() -> int {
+    return enqueue_use(*s, "aclrtWaitAndResetNotify", n, [timeout](Notify& used) -> int {
       const Deadline deadline = timeout == 0 ? kNever : deadline_after(timeout);
-      if (flag->wait_and_lower(deadline, task_aborted)) return ACL_SUCCESS;
-      return fail(ACL_ERROR_RT_WAIT_TIMEOUT, "aclrtWaitAndResetNotify: notify %u was not recorded within %u ms", id, timeout);
+      if (used.flag->wait_and_lower(deadline, task_aborted)) return ACL_SUCCESS;
+      return fail(ACL_ERROR_RT_WAIT_TIMEOUT, "aclrtWaitAndResetNotify: notify %u was not recorded within %u ms", used.id, timeout);
     });
   });
 }

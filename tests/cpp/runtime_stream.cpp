@@ -175,7 +175,19 @@ static void test_values_and_notifies() {
   CHECK(aclrtSynchronizeStream(a) == ACL_SUCCESS);
   CHECK(aclrtWaitAndResetNotify(notify, a, 20) == ACL_SUCCESS);  // it was reset
   CHECK(aclrtSynchronizeStream(a) == ACL_ERROR_RT_WAIT_TIMEOUT);
+  // What uses a destroyed notify does not meet a new one's flag.
+  Gate gate;
+  aclrtNotify other = nullptr;
+  CHECK(gate.start(b) == ACL_SUCCESS && aclrtRecordNotify(notify, b) == ACL_SUCCESS);
   CHECK(aclrtDestroyNotify(notify) == ACL_SUCCESS && aclrtDestroyNotify(notify) == ACL_ERROR_RT_PARAM_INVALID);
+  CHECK(aclrtCreateNotify(&other, 0) == ACL_SUCCESS);
+  gate.open();
+  CHECK(aclrtSynchronizeStream(b) == ACL_SUCCESS);
+  CHECK(aclrtWaitAndResetNotify(other, a, 20) == ACL_SUCCESS && aclrtSynchronizeStream(a) == ACL_ERROR_RT_WAIT_TIMEOUT);
+  CHECK(aclrtWaitAndResetNotify(other, a, 50) == ACL_SUCCESS && aclrtDestroyNotify(other) == ACL_SUCCESS);
+  CHECK(aclrtCreateNotify(&notify, 0) == ACL_SUCCESS && aclrtRecordNotify(notify, b) == ACL_SUCCESS);
+  CHECK(aclrtSynchronizeStream(b) == ACL_SUCCESS && aclrtSynchronizeStream(a) == ACL_ERROR_RT_WAIT_TIMEOUT);
+  CHECK(aclrtDestroyNotify(notify) == ACL_SUCCESS);
   CHECK(aclrtDestroyStream(a) == ACL_SUCCESS && aclrtDestroyStream(b) == ACL_SUCCESS && aclrtFreeHost(word) == ACL_SUCCESS);
 }
 

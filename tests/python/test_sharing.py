@@ -94,6 +94,48 @@ if __name__ == "__main__":
 """)
 
 
+def test_killed_processes_leave_no_files(run_program):
+    run_program("""
+import os, signal
+
+def child(get, put):
+    received = get.get()
+    put.put(torch.ones(3).npu())
+    get.get()
+
+if __name__ == "__main__":
+    process, to_child, to_parent = spawn(child)
+    to_child.put(torch.ones(2).npu())
+    assert to_parent.get(timeout=120).sum().item() == 3
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(60)
+    left = [name for name in os.listdir("/dev/shm") if "torch_npu" in name and str(process.pid) in name]
+    assert left == [], left
+""")
+
+
+def test_handle_of_a_process_that_has_ended(run_program):
+    run_program("""
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
+def child(get, put):
+    put.put(bytes(ForkingPickler.dumps(torch.ones(3).npu())))
+    get.get()
+
+if __name__ == "__main__":
+    process, to_child, to_parent = spawn(child)
+    handle = to_parent.get(timeout=120)
+    to_child.put("end")
+    finish(process)
+    try:
+        pickle.loads(handle)
+        raise SystemExit("opened")
+    except RuntimeError as e:
+        assert "has to live until it has been received" in str(e), e
+""")
+
+
 def test_the_other_way_and_back_again(run_program):
     run_program("""
 def child(get, put):

@@ -341,17 +341,17 @@ void Call::check_outputs() const {
 }
 
 uint64_t Call::layout_key(at::ScalarType half) const {
+  const auto end = tensors_.begin() + static_cast<std::ptrdiff_t>(used_);
+  if (std::none_of(tensors_.begin(), end, [&](const at::Tensor& t) { return t.defined() && t.scalar_type() == half; })) return 0;
   uint64_t h = mix(reinterpret_cast<uint64_t>(row_), static_cast<uint64_t>(half));
-  bool found = false;
   for (size_t i = 0; i < used_; ++i) {
     const at::Tensor& tensor = tensors_[i];
     if (!tensor.defined()) continue;
-    found = found || tensor.scalar_type() == half;
     h = mix(h, static_cast<uint64_t>(tensor.scalar_type()));
     for (int64_t n : tensor.sizes()) h = mix(h, static_cast<uint64_t>(n));
     for (int64_t n : tensor.strides()) h = mix(h, static_cast<uint64_t>(n));
   }
-  return found ? h : 0;
+  return h;
 }
 
 void Call::compute() {

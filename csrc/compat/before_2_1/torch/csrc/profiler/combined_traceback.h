@@ -4,22 +4,15 @@
 #include <Python.h>
 #include <frameobject.h>
 
+#include <torch/csrc/profiler/unwind/unwind.h>
+
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "compat/gathered_context.h"
 
 namespace torch {
-
-namespace unwind {
-struct Frame {
-  std::string filename;
-  std::string funcname;
-  uint64_t lineno;
-};
-}  // namespace unwind
 
 struct SymbolizedTracebacks {
   std::vector<unwind::Frame> all_frames;
