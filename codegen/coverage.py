@@ -23,11 +23,13 @@ from pathlib import Path
 
 import gen_ops
 import layouts
+import torchgen
 from torchgen import local
 
 ROOT = Path(__file__).resolve().parent.parent
 OPS = ROOT / "csrc" / "ops"
 REASONS = OPS / "without_kernel.csv"
+COMPAT = ROOT / "csrc" / "compat"  # its without_kernel.csv is for functions of older versions
 ACLNN = re.compile(r"(?<!found\(aclnn::)\b(aclnn[A-Z]\w*)\b")  # asking for one is not calling it
 IMPL = re.compile(r'm\.impl\(\s*"(?:aten::)?([\w.]+)",\s*(?:TORCH_FN\(([\w:<>]+)\)|([^;]*);)', re.S)
 
@@ -85,16 +87,25 @@ def _calls(name, bodies, seen):
     return found
 
 
+@lru_cache
+def _sources():
+    """The C++ sources of kernels: csrc/ops, and of csrc/compat what the torch at hand needs."""
+    version = re.search(r"__version__ = '(\d+)\.(\d+)", (Path(torchgen.__file__).parent.parent / "torch" / "version.py").read_text())
+    bounds = {d: tuple(map(int, d.name.split("_")[1:])) for d in COMPAT.glob("before_*")}
+    older = [d for d, bound in bounds.items() if tuple(map(int, version.groups())) < bound]
+    return sorted(p for d in (OPS, *older) for p in d.rglob("*.cpp"))
+
+
 def _by_hand(key):
-    """{function: Kernel} of the kernels that csrc/ops/*.cpp registers under the dispatch key."""
+    """{function: Kernel} of the kernels that C++ sources register under the dispatch key."""
     found = {}
-    for path in sorted(OPS.rglob("*.cpp")):
+    for path in _sources():
         text = path.read_text(encoding="utf-8")
         bodies = _bodies(text)
         for block in re.finditer(rf"TORCH_LIBRARY_IMPL\(aten, {key}, m\)\s*\{{(.*?)(?:^\}}|\}}$)", text, re.M | re.S):
             for name, function, expression in IMPL.findall(block[1]):
                 calls = _calls(re.sub(r".*::|<.*", "", function), bodies, set()) if function else ACLNN.findall(expression)
-                metadata = path.name in ("view.cpp", "factory.cpp", "copy.cpp", "stream_use.cpp")
+                metadata = path.name in ("view.cpp", "factory.cpp", "copy.cpp", "stream_use.cpp", "pinned_memory.cpp")
                 found[name] = Kernel(path.name, tuple(dict.fromkeys(calls)), not calls and not metadata)
     return found
 
@@ -150,14 +161,15 @@ class Reason:
     used: bool = False
 
 
-def _reasons():
-    with open(REASONS, newline="", encoding="utf-8") as f:
+def _reasons(path):
+    with open(path, newline="", encoding="utf-8") as f:
         return [Reason(r["functions"], r["way"], r["reason"]) for r in csv.DictReader(f)]
 
 
 def _sorted_out(reasons):
     """[Function], and the names of the functions that have neither a kernel nor a reason."""
     found, unexplained = [], []
+    reasons = [*reasons, *_reasons(COMPAT / REASONS.name)]
     for f in gen_ops.native_functions():
         if f.has_composite_kernel:
             continue
@@ -178,7 +190,7 @@ def _sorted_out(reasons):
 @lru_cache
 def functions():
     """[Function] in the order of native_functions.yaml. Raises if a function without kernel has no reason, or a reason no function."""
-    reasons = _reasons()
+    reasons = _reasons(REASONS)
     found, unexplained = _sorted_out(reasons)
     stale = [r.pattern for r in reasons if not r.used]
     if unexplained or stale:
@@ -202,7 +214,7 @@ def hand_written():
 
 
 def main():
-    _, unknown = _sorted_out(_reasons())
+    _, unknown = _sorted_out(_reasons(REASONS))
     if unknown:
         print(f"note: {len(unknown)} functions of this torch have no kernel, and no reason in {REASONS.name}: {', '.join(unknown)}")
 

@@ -43,6 +43,9 @@ A row names an ATen function (``base.overload``, the functional spelling where t
     _scaled_mm:
       needs: use_fast_accum                     # a torch whose function has no such argument does without the row
       ...
+    _foreach_norm.Scalar:
+      lacks: {dtype: optional<at::ScalarType>}  # an argument that older versions lack, and the type of the empty value in its place
+      ...
     _foreach_pow.List:                          # tensor lists: `when` is a further condition for the call, else ATen's loop runs
       aclnn: aclnnForeachPowList(self, exponent, out)
       when: floating(self)
@@ -200,10 +203,11 @@ class Row:
     when: str = ""
     only: str = ""
     finish: str = ""
+    lacks: dict = field(default_factory=dict)       # of tensor lists: argument that older versions lack -> its C++ type
 
 
 KEYS = {"aclnn", "cpu_scalar", "instead", "outputs", "prepare", "compose", "value", "write", "otherwise", "widen", "inplace", "returns",
-        "undocumented", "when", "only", "finish", "needs"}
+        "undocumented", "when", "only", "finish", "needs", "lacks"}
 
 
 def load_rows(directory=OPS):
@@ -241,7 +245,7 @@ def load_rows(directory=OPS):
                     spec.get("outputs", {}), spec.get("prepare", ""), spec.get("compose", ""), spec.get("value", ""), spec.get("write", ""),
                     {**spec.get("otherwise", {}), **widened(target, spec.get("widen", []))},
                     spec.get("inplace", "auto"), spec.get("returns", ""), spec.get("undocumented", ""), path.name,
-                    *(spec.get(k, "") for k in ("when", "only", "finish"))))
+                    *(spec.get(k, "") for k in ("when", "only", "finish")), spec.get("lacks", {})))
             except RowError as e:
                 raise RowError(f"{where}: {e}") from None
     return rows, absent
@@ -589,8 +593,9 @@ class Generator:
             if not functional:
                 bump = f"for (const at::Tensor& t : {lists[0]}) t.unsafeGetTensorImpl()->bump_version();"  # autograd leaves it to the kernel
                 out = f"{out if 'out' in call.arguments else ''}\n  {bump}"
+            lacking = "".join(f"  const {t} {a};\n" for a, t in row.lacks.items() if a not in types)
             code.append(
-                f"{self.header(f)} {{\n  if (!({' && '.join(conditions)})) return {loop};\n  const DeviceScope scope({lists[0]});\n"
+                f"{self.header(f)} {{\n{lacking}  if (!({' && '.join(conditions)})) return {loop};\n  const DeviceScope scope({lists[0]});\n"
                 f"  {row.prepare}\n  {out}\n  for (ForeachPart part({lists[0]}.size(), {sum(p.kind == 'L' for p in call.function.parameters)}); "
                 f"part.more(); part.next()) {{\n    Launch l(aclnn::{call.function.name}, \"aten::{f.func.name}\"); {' '.join(pack)} "
                 f"l.submit();\n  }}{' return out;' if functional else ''}\n}}\n")

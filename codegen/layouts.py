@@ -1,4 +1,4 @@
-"""Registrations of ATen's own kernels for sparse and nested tensors on npu.
+"""Registrations of ATen's own kernels on npu: those for sparse and nested tensors, and a few for dense ones.
 
 ATen keeps these layouts as ordinary tensors (indices, values, a buffer) and writes most of their kernels as calls of other
 operators. Such a kernel is the same function for the CPU and for CUDA, and is right for npu as well.
@@ -26,7 +26,12 @@ OTHERWISE = {"SparseCsrPrivateUse1": ("_to_sparse_csr", "_to_sparse_csc"), "Nest
 #: Conversions of dense tensors, and what only nested tensors need.
 DENSE = ("_to_sparse", "_to_sparse.sparse_dim", "_to_sparse_csr", "_to_sparse_csc", "_to_sparse_bsr", "_to_sparse_bsc",
          "_nested_view_from_buffer", "_nested_compute_contiguous_strides_offsets", "_nested_tensor_from_mask",
-         "_nested_tensor_from_mask_left_aligned", "is_set_to", "dequantize.self")
+         "_nested_tensor_from_mask_left_aligned", "is_set_to", "dequantize.self",
+         # What older versions of torch keep per device although it consists of other operators.
+         "_unsafe_index.Tensor", "argsort.stable", "dense_dim", "sparse_dim")
+
+#: The same, where CUDA has a kernel of its own and the CPU's is a loop over the list.
+LOOPS = ("_foreach_lgamma", "_foreach_lgamma_", "_foreach_mul.Tensor", "_foreach_mul_.Tensor")
 
 
 #: Arguments that other versions of torch name otherwise; the tables use the name that is last here.
@@ -56,12 +61,14 @@ def registrations():
             continue
         out[key] = []
         for f in parsed().native_functions:
-            if key == "PrivateUse1" and str(f.func.name) not in DENSE or str(f.func.name).startswith("_test_"):
+            name = str(f.func.name)
+            loop = name in LOOPS
+            if key == "PrivateUse1" and name not in DENSE and not loop or name.startswith("_test_"):
                 continue
-            if str(f.func.name) in OTHERWISE.get(key, ()):
+            if name in OTHERWISE.get(key, ()):
                 continue
             kernel, other = indices[cpu].get_kernel(f), indices[cuda].get_kernel(f)
-            if kernel and other and kernel.kernel == other.kernel:
+            if kernel and (loop or other and kernel.kernel == other.kernel):
                 out[key].append((f, kernel))
     return out
 

@@ -23,7 +23,17 @@ has_accelerator_error = False
 
 
 class AcceleratorError(RuntimeError):
-    """Base of torch_npu.NPUError. This torch raises what C++ reports as plain RuntimeError, with the same text."""
+    """Base of torch_npu.NPUError. This torch's own functions raise what C++ reports as plain RuntimeError, with the same text."""
+
+
+def error_of(raised, text):
+    """An exception of torch_npu's for a C++ error that torch_npu's own bindings raise."""
+    from torch_npu import errors
+
+    error = getattr(errors, raised["class"])(text)
+    error.code = error.error_code = raised["code"]
+    error.name, error.cause, error.hint = (raised[k] for k in ("name", "cause", "hint"))
+    return error
 
 
 OutOfMemoryError = torch._C._OutOfMemoryError if hasattr(torch._C, "_OutOfMemoryError") else torch.cuda.OutOfMemoryError

@@ -47,7 +47,7 @@ class NPUUnavailableError(NPUError):
     """There is no npu to use: no CANN, a broken one, no device, or no library of this adapter that fits."""
 
 
-if sys.version_info < (3, 12):
+if _compat.has_accelerator_error and sys.version_info < (3, 12):
     # There pybind11 refuses an exception whose class is called otherwise than the one torch asked for (see _patches.py). The
     # qualified name stays, and is what tracebacks show.
     for _class in [globals()[n] for n in __all__]:

@@ -1,6 +1,7 @@
 // What the bindings need besides.
 #pragma once
 
+#include <c10/util/Metaprogramming.h>
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/utils/pybind.h>
 
@@ -27,6 +28,31 @@ inline Event& event_of(const pybind11::handle& object) {
   return reinterpret_cast<THPEvent*>(object.ptr())->event;
 #endif
 }
+
+// A function of the bindings whose errors are of torch_npu's Python classes.
+#if TORCH_NPU_TORCH_VERSION < 20900
+[[noreturn]] void raise_typed(const c10::AcceleratorError& e);  // from within the handler of `e`
+
+template <class F, class... A>
+auto typed(F f, const c10::guts::typelist::typelist<A...>*) {
+  return [f](A... arguments) -> decltype(f(std::forward<A>(arguments)...)) {
+    try {
+      return f(std::forward<A>(arguments)...);
+    } catch (const c10::AcceleratorError& e) {
+      raise_typed(e);
+    }
+  };
+}
+template <class F>
+auto typed(F f) {
+  return typed(f, static_cast<const typename c10::guts::infer_function_traits_t<F>::parameter_types*>(nullptr));
+}
+#else
+template <class F>
+F typed(F f) {
+  return f;
+}
+#endif
 
 // Adds what torch_npu/_compat.py needs to the bindings.
 #if TORCH_NPU_TORCH_VERSION < 20300

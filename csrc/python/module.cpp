@@ -21,10 +21,8 @@
 #include "python/bindings.h"
 
 namespace torch_npu {
-namespace {
 
-// The C++ exception that is being turned into a Python one right now, as a dict, or None if it is not an NPUError: called by
-// torch.AcceleratorError.__new__ from within the handler.
+// Called from within a handler, by torch.AcceleratorError.__new__.
 py::object current_error() {
   const std::exception_ptr raised = std::current_exception();
   if (raised == nullptr) return py::none();
@@ -57,6 +55,8 @@ py::object current_error() {
   }
 }
 
+namespace {
+
 // ---- runtime ----------------------------------------------------------------------------------------------------------
 
 void init() {
@@ -70,12 +70,12 @@ PyObject* synchronize(PyObject*, PyObject* device) {
   HANDLE_TH_ERRORS
   const long index = PyLong_AsLong(device);
   if (index == -1 && PyErr_Occurred() != nullptr) throw python_error();
-  if (!is_initialized()) init();
-  {
+  torch_compat::typed([](c10::DeviceIndex device) {
+    if (!is_initialized()) init();
     py::gil_scoped_release no_gil;
-    synchronize_device(static_cast<c10::DeviceIndex>(index));
-    tell_ordering(Ordering::synchronize_device, nullptr, default_stream(static_cast<c10::DeviceIndex>(index)));
-  }
+    synchronize_device(device);
+    tell_ordering(Ordering::synchronize_device, nullptr, default_stream(device));
+  })(static_cast<c10::DeviceIndex>(index));
   Py_RETURN_NONE;
   END_HANDLE_TH_ERRORS
 }

@@ -29,8 +29,10 @@ def _lacking(*names):
     return None
 
 
-#: What torch does by itself from 2.5 on.
-AUTOLOAD = "import torch_npu\n" if _numbers(torch.__version__) < (2, 5) else ""
+def _autoload(code):
+    """For a program that leaves it to torch to import torch_npu, which it does from 2.5 on: the line that does it before."""
+    needed = _numbers(torch.__version__) < (2, 5) and not re.search(r"\bimport\b.*\btorch_npu\b|\bfrom torch_npu\b", code)
+    return "import torch_npu\n" if needed else ""
 
 #: Files that this torch cannot even import.
 collect_ignore = [name for name in NEEDS_TORCH if "::" not in name and _lacking(name)]
@@ -57,7 +59,7 @@ def run_python(tmp_path):
             env.pop(name, None)
             if value is not None:
                 env[name] = str(value)
-        command = [python, "-c", AUTOLOAD + code] if arguments == () else [python, code, *arguments]
+        command = [python, "-c", _autoload(code) + code] if arguments == () else [python, code, *arguments]
         done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode != 0:
             pytest.fail(f"exit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}", pytrace=False)

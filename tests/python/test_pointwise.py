@@ -123,18 +123,18 @@ def test_variance(correction, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float64, torch.complex64])
 def test_sequences(dtype):
-    def on(device):
-        made = [torch.linspace(1, 9, 5, dtype=dtype, device=device), torch.linspace(0, 10, 4, dtype=dtype, device=device),
-                torch.logspace(0, 2, 5, dtype=dtype, device=device), torch.linspace(3, 3, 1, dtype=dtype, device=device),
-                torch.eye(3, 4, dtype=dtype, device=device), torch.eye(2, dtype=dtype, device=device)]
+    def made(**options):
+        made = [torch.linspace(1, 9, 5, **options), torch.linspace(0, 10, 4, **options), torch.logspace(0, 2, 5, **options),
+                torch.linspace(3, 3, 1, **options), torch.eye(3, 4, **options), torch.eye(2, **options)]
         if dtype != torch.complex64:
-            made += [torch.arange(1, 9, 3, dtype=dtype, device=device), torch.logspace(0, 3, 4, base=2, dtype=dtype, device=device)]
+            made += [torch.arange(1, 9, 3, **options), torch.logspace(0, 3, 4, base=2, **options)]
         if dtype not in (torch.complex64, torch.float16):
-            made += [torch.range(0, 7, 2, dtype=dtype, device=device), torch.arange(0.7, 9.9, 3.5, dtype=dtype, device=device)]
+            made += [torch.range(0, 7, 2, **options), torch.arange(0.7, 9.9, 3.5, **options)]
         return made
 
-    for a, e in strict_zip(on("npu"), on("cpu")):
-        torch.testing.assert_close(a.cpu(), e)
+    wide = torch.float32 if dtype == torch.float16 else dtype  # the CPU of older versions of torch has no logspace in half precision
+    for a, e in strict_zip(made(dtype=dtype, device="npu"), made(dtype=wide)):
+        torch.testing.assert_close(a.cpu(), e.to(dtype))
 
 
 def test_conjugate():
@@ -175,7 +175,9 @@ def test_narrow_dtypes_are_computed_in_wider_ones():
     x = torch.arange(1, 5)
     for dtype in (torch.int8, torch.uint8, torch.int16, torch.bool, torch.bfloat16):
         for name in ("asinh", "cosh", "erf", "erfc", "exp", "expm1", "sigmoid", "lgamma", "digamma", "sinc"):
-            same(getattr(torch, name), x.to(dtype))
+            f = getattr(torch, name)
+            # The CPU of older versions of torch rounds to bfloat16 between the steps of sinc.
+            same(lambda t: f(t.float()).to(dtype) if dtype == torch.bfloat16 and t.device.type == "cpu" else f(t), x.to(dtype))
         if dtype != torch.bool:
             same(torch.sign, x.to(dtype))
             same(torch.remainder, x.to(dtype), torch.tensor(3, dtype=dtype))
