@@ -142,7 +142,8 @@ aclrtIpcEventHandle NPUEvent::ipc_handle(c10::DeviceIndex device) {
   return ipc;
 }
 
-void NPUEvent::record(c10::Stream stream) {
+template <class F>
+void NPUEvent::record(c10::Stream stream, F call) {
   check_stream(stream);
   const c10::DeviceIndex device = stream.device_index();
   aclrtStream on = stream_handle(stream);
@@ -151,9 +152,25 @@ void NPUEvent::record(c10::Stream stream) {
               " does not match recording stream's device npu:", static_cast<int>(device), ".");
   launch::raise_pending(device);
   state_->records.fetch_add(1, std::memory_order_relaxed);
-  launch::push(device, "aclrtRecordEvent", [state = retain(state_), on] {
+  launch::push(device, "aclrtRecordEvent", [state = retain(state_), on, call] {
     const Issuing hold{state, true};
-    NPU_CHECK(cann::aclrtRecordEvent(state->handle, on));
+    call(state->handle, on);
+  });
+}
+
+void NPUEvent::record(c10::Stream stream) {
+  record(stream, [](aclrtEvent event, aclrtStream on) { NPU_CHECK(cann::aclrtRecordEvent(event, on)); });
+}
+
+void NPUEvent::record_end(c10::Stream stream) {
+  if (!is_external(stream)) return record(stream);
+  record(stream, [](aclrtEvent event, aclrtStream on) {
+    // What CANN answers for a stream that is gone, and for one of a context that is not current, whose work goes on.
+    const auto refused = [](int code) { return code == ACL_ERROR_RT_PARAM_INVALID || code == ACL_ERROR_RT_STREAM_CONTEXT; };
+    const int code = cann::aclrtRecordEvent(event, on);
+    if (!refused(code)) return cann::check(code, "aclrtRecordEvent");
+    if (const int end = cann::aclrtSynchronizeStream(on); !refused(end)) cann::check(end, "aclrtSynchronizeStream");
+    NPU_CHECK(cann::aclrtRecordEvent(event, nullptr));
   });
 }
 

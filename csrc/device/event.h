@@ -31,6 +31,8 @@ class TORCH_NPU_API NPUEvent {
 
   // Marks what `stream` was given so far; again if it had been recorded.
   void record(c10::Stream stream);
+  // The same for who only asks whether the stream is done: one that its owner destroyed meanwhile is.
+  void record_end(c10::Stream stream);
   // Work given to `stream` from now on waits for the last record. No record: nothing to wait for.
   void block(c10::Stream stream) const;
   // Whether the last record has been reached. No record: true.
@@ -45,6 +47,8 @@ class TORCH_NPU_API NPUEvent {
 
  private:
   void create(c10::DeviceIndex device);
+  template <class F>
+  void record(c10::Stream stream, F call);
 
   EventState* state_ = nullptr;
   uint8_t flags_;

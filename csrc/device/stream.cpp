@@ -119,6 +119,8 @@ c10::Stream external_stream(aclrtStream handle, c10::DeviceIndex device) {
   return make(device, id);
 }
 
+bool is_external(c10::Stream stream) { return stream.id() != 0 && !is_pool(stream.id()); }
+
 int stream_priority(c10::Stream stream) { return is_pool(stream.id()) && priority_slot(stream.id()) == 1 ? -1 : 0; }
 
 std::pair<int, int> stream_priority_range() { return {0, 1 - kPriorities}; }
@@ -128,7 +130,7 @@ aclrtStream stream_handle(c10::Stream stream) {
   const c10::StreamId id = stream.id();
   DeviceStreams& of_device = streams[device];
   if (C10_LIKELY(id == 0)) return get_or_create(of_device.initial, device, 0);
-  if (!is_pool(id)) return reinterpret_cast<aclrtStream>(static_cast<intptr_t>(id));
+  if (is_external(stream)) return reinterpret_cast<aclrtStream>(static_cast<intptr_t>(id));
   TORCH_CHECK(pool_index(id) < kPoolSize + kSyncLaunchSize, "npu:", static_cast<int>(device), " has no stream of id ", id);
   return get_or_create(of_device.pool[priority_slot(id)][pool_index(id)], device, priority_slot(id));
 }

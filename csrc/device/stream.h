@@ -26,6 +26,7 @@ TORCH_NPU_API void set_current_stream(c10::Stream stream);
 TORCH_NPU_API c10::Stream stream_from_pool(c10::DeviceIndex device, int priority = 0);
 // A stream made by somebody else, who keeps owning it.
 TORCH_NPU_API c10::Stream external_stream(aclrtStream handle, c10::DeviceIndex device);
+TORCH_NPU_API bool is_external(c10::Stream stream);
 
 TORCH_NPU_API int stream_priority(c10::Stream stream);
 TORCH_NPU_API std::pair<int, int> stream_priority_range();  // {least, greatest}: greater priority is the lower number

@@ -179,7 +179,7 @@ std::unique_ptr<NPUEvent> EventPool::record(c10::Stream stream) {
     }
   }
   if (event == nullptr) event = std::make_unique<NPUEvent>();
-  event->record(stream);
+  event->record_end(stream);
   return event;
 }
 

@@ -66,7 +66,7 @@ static void importer(int socket) {
   CHECK(aclrtIpcOpenEventHandle(offer.event, &event) == ACL_SUCCESS);
   CHECK(aclrtNotifyImportByKey(&notify, offer.notify, 0) == ACL_SUCCESS);
   CHECK(aclrtStreamWaitEvent(stream, event) == ACL_SUCCESS);  // the exporter recorded it behind a gate
-  CHECK(aclrtRecordNotify(notify, stream) == ACL_SUCCESS && aclrtDestroyNotify(notify) == ACL_SUCCESS);  // its record stays
+  CHECK(aclrtRecordNotify(notify, stream) == ACL_SUCCESS);
   CHECK(aclrtSynchronizeStreamWithTimeout(stream, 30) == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT);
   aclrtEventRecordedStatus status{};
   CHECK(aclrtQueryEventStatus(event, &status) == ACL_SUCCESS && status == ACL_EVENT_RECORDED_STATUS_NOT_READY);
@@ -74,7 +74,7 @@ static void importer(int socket) {
   std::atomic<int> ran{0};
   CHECK(aclrtIpcOpenEventHandle(offer.event, &short_lived) == ACL_SUCCESS && aclrtStreamWaitEvent(other, short_lived) == ACL_SUCCESS);
   CHECK(aclrtLaunchHostFunc(other, [](void* p) { ++*static_cast<std::atomic<int>*>(p); }, &ran) == ACL_SUCCESS);
-  CHECK(aclrtDestroyEvent(short_lived) == ACL_SUCCESS);  // waits go on without it
+  CHECK(aclrtDestroyNotify(notify) == ACL_SUCCESS && aclrtDestroyEvent(short_lived) == ACL_SUCCESS);  // what uses them goes on
   CHECK(aclrtSynchronizeStreamWithTimeout(other, 30) == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT && ran == 0);
   send(socket, 'o');
   CHECK(aclrtSynchronizeStream(stream) == ACL_SUCCESS);

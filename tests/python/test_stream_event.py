@@ -380,6 +380,26 @@ def test_external_stream_of_other_code():
     assert (torch.ones(2, device="npu") + 1).tolist() == [2.0, 2.0]
 
 
+def test_memory_used_on_an_external_stream_that_is_gone():
+    handle = ctypes.c_void_p()
+    assert cann().aclrtCreateStream(ctypes.byref(handle)) == 0
+    external = torch.npu.ExternalStream(handle.value, device="npu:0")
+    x = torch.ones(3_000_000, device="npu")
+    host = torch.ones(1000).pin_memory()
+    with torch.npu.stream(external):
+        y = host.npu(non_blocking=True) + x[:1000]
+    x.record_stream(external)
+    external.synchronize()
+    assert cann().aclrtDestroyStream(handle) == 0
+    address = x.data_ptr()
+    del x, host
+    torch.npu.synchronize()
+    assert torch.empty(3_000_000, device="npu").data_ptr() == address
+    assert y.sum().item() == 2000
+    torch.ones(1000).pin_memory()  # asks for events of pinned memory
+    torch.npu.synchronize()
+
+
 def test_wait_stream_orders_streams():
     side = torch.npu.Stream(priority=-1)
     x = long_work()
