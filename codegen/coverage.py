@@ -29,7 +29,8 @@ from torchgen import local
 ROOT = Path(__file__).resolve().parent.parent
 OPS = ROOT / "csrc" / "ops"
 REASONS = OPS / "without_kernel.csv"
-COMPAT = ROOT / "csrc" / "compat"  # its without_kernel.csv is for functions of older versions
+COMPAT = ROOT / "csrc" / "compat"
+REASONS_OF_OLDER = COMPAT / "without_kernel.csv"  # for functions that only older versions of torch have so
 ACLNN = re.compile(r"(?<!found\(aclnn::)\b(aclnn[A-Z]\w*)\b")  # asking for one is not calling it
 IMPL = re.compile(r'm\.impl\(\s*"(?:aten::)?([\w.]+)",\s*(?:TORCH_FN\(([\w:<>]+)\)|([^;]*);)', re.S)
 
@@ -169,7 +170,7 @@ def _reasons(path):
 def _sorted_out(reasons):
     """[Function], and the names of the functions that have neither a kernel nor a reason."""
     found, unexplained = [], []
-    reasons = [*reasons, *_reasons(COMPAT / REASONS.name)]
+    reasons = [*reasons, *_reasons(REASONS_OF_OLDER)]
     for f in gen_ops.native_functions():
         if f.has_composite_kernel:
             continue
