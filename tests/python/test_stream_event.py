@@ -386,6 +386,7 @@ def test_memory_used_on_an_external_stream_that_is_gone():
     external = torch.npu.ExternalStream(handle.value, device="npu:0")
     x = torch.ones(3_000_000, device="npu")
     host = torch.ones(1000).pin_memory()
+    external.wait_stream(torch.npu.current_stream())
     with torch.npu.stream(external):
         y = host.npu(non_blocking=True) + x[:1000]
     x.record_stream(external)
