@@ -1,7 +1,6 @@
 // torch.ops.npu.npu_fusion_attention: CANN's flash attention as programs for Ascend call it. Hand-written: torch has no such operator, so
 // its schema, its meta function and its derivative are here too. torch_npu/operators.py documents it.
 #include <ATen/core/Tensor.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -17,6 +16,7 @@
 #include "ops/common.h"
 #include "ops/flash_attention.h"
 #include "ops/nn_expressions.h"
+#include "ops/own_operator.h"
 
 namespace torch_npu::ops {
 namespace {
@@ -116,8 +116,15 @@ Sizes checked(const at::Tensor& query, const at::Tensor& key, const at::Tensor& 
   return s;
 }
 
-void not_there(bool asked, const char* argument) {
-  TORCH_CHECK_NOT_IMPLEMENTED(!asked, "npu_fusion_attention: ", argument, " is not supported yet; leave it at its default");
+// Arguments that the schemas have and no kernel uses yet.
+void check_defaults(string_view input_layout, string_view softmax_layout, const OptionalTensor& padding_mask, const OptionalTensor& sink,
+                    const OptionalTensor& dropout_mask = nullopt) {
+  const bool other_layout = !softmax_layout.empty() && softmax_layout != input_layout;
+  const std::pair<bool, const char*> asked[] = {
+      {given(padding_mask), "padding_mask"}, {given(sink), "sink"}, {given(dropout_mask), "dropout_mask"}, {other_layout, "softmax_layout"}};
+  for (const auto& [is, argument] : asked) {
+    TORCH_CHECK_NOT_IMPLEMENTED(!is, "npu_fusion_attention: ", argument, " is not supported yet; leave it at its default");
+  }
 }
 
 // The arguments that the functions for whole batches and for packed sequences, forward and backward, have in common.
@@ -141,10 +148,7 @@ Attention fusion_attention(const at::Tensor& query, const at::Tensor& key, const
                            int64_t offset) {
   const DeviceScope scope(query, key, value, pse, atten_mask);
   const Options o{head_num, input_layout, scale, keep_prob, pre_tockens, next_tockens, inner_precise, prefix, actual_seq_qlen, actual_seq_kvlen, sparse_mode};
-  not_there(given(padding_mask), "padding_mask");
-  not_there(given(sink), "sink");
-  not_there(given(dropout_mask), "dropout_mask");
-  not_there(!softmax_layout.empty() && softmax_layout != input_layout, "softmax_layout");
+  check_defaults(input_layout, softmax_layout, padding_mask, sink, dropout_mask);
   const at::Tensor shift = or_none(pse), mask = or_none(atten_mask);
   const Sizes s = checked(query, key, value, mask, o);
 
@@ -177,9 +181,7 @@ Gradients fusion_attention_grad(const at::Tensor& query, const at::Tensor& key, 
   const DeviceScope scope(query, key, value, dy, pse, atten_mask);
   const Options o{head_num, input_layout, scale_value, keep_prob, pre_tockens, next_tockens, inner_precise, prefix, actual_seq_qlen, actual_seq_kvlen,
                   sparse_mode};
-  not_there(given(padding_mask), "padding_mask");
-  not_there(given(sink), "sink");
-  not_there(!softmax_layout.empty() && softmax_layout != input_layout, "softmax_layout");
+  check_defaults(input_layout, softmax_layout, padding_mask, sink);
   TORCH_CHECK_VALUE(given(softmax_max) && given(softmax_sum) && given(attention_in),
                     "npu_fusion_attention_grad: softmax_max, softmax_sum and attention_in, which npu_fusion_attention returns, are needed");
   const at::Tensor shift = or_none(pse), mask = or_none(atten_mask);
@@ -200,11 +202,6 @@ Gradients fusion_attention_grad(const at::Tensor& query, const at::Tensor& key, 
   l.tensor(grad_query), l.tensor(grad_key), l.tensor(grad_value), l.tensor(shift.defined() ? grad_shift : at::Tensor());
   l.submit();
   return out;
-}
-
-template <class Function>
-auto operator_named(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Function>();
 }
 
 // Numbers that the derivative needs, by value: the lists that Options refers to end with the call.
@@ -268,10 +265,7 @@ Attention fusion_attention_autograd(const at::Tensor& query, const at::Tensor& k
                                     OptionalIntArrayRef actual_seq_kvlen, int64_t sparse_mode, bool /*gen_mask_parallel*/, bool /*sync*/,
                                     string_view softmax_layout, const OptionalTensor& sink, const OptionalTensor& dropout_mask, int64_t seed,
                                     int64_t offset) {
-  not_there(given(padding_mask), "padding_mask");
-  not_there(given(sink), "sink");
-  not_there(given(dropout_mask), "dropout_mask");
-  not_there(!softmax_layout.empty() && softmax_layout != input_layout, "softmax_layout");
+  check_defaults(input_layout, softmax_layout, padding_mask, sink, dropout_mask);
   const auto saved = std::make_shared<Saved>(Saved{head_num, std::string(input_layout), scale, keep_prob, pre_tockens, next_tockens, inner_precise,
                                                    sparse_mode, copied(prefix), copied(actual_seq_qlen), copied(actual_seq_kvlen), seed, offset});
   const variable_list out = Differentiable::apply(query, key, value, pse, atten_mask, saved);

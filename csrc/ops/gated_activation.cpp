@@ -2,16 +2,15 @@
 // schemas, meta functions and derivatives are here too. torch_npu/operators.py documents them.
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <tuple>
-
 #include "launch/launch.h"
 #include "ops/aclnn_table.h"
 #include "ops/common.h"
+#include "ops/nn_expressions.h"
+#include "ops/own_operator.h"
 
 namespace torch_npu::ops {
 namespace {
@@ -37,8 +36,6 @@ at::Tensor half_of(const char* op, const at::Tensor& input, int64_t& dim) {
 void check_gradient(const char* op, const at::Tensor& grad, const at::Tensor& half) {
   TORCH_CHECK_VALUE(grad.sizes() == half.sizes(), op, ": the gradient has shape ", grad.sizes(), ", the output has ", half.sizes());
 }
-
-using TwoTensors = std::tuple<at::Tensor, at::Tensor>;
 
 TwoTensors geglu(const at::Tensor& input, int64_t dim, int64_t approximate, bool activate_left) {
   const DeviceScope scope(input);
@@ -81,11 +78,6 @@ at::Tensor swiglu_backward(const at::Tensor& grad, const at::Tensor& input, int6
   l.tensor(grad), l.tensor(input), l.integer(dim), l.tensor(out);
   l.submit();
   return out;
-}
-
-template <class F>
-auto operator_named(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<F>();
 }
 
 struct Geglu : Function<Geglu> {

@@ -117,6 +117,13 @@ Tensor scaled_mm(const Tensor& a, const Tensor& b, const Tensor& scale_a, const 
   return (scale_result.has_value() && scale_result->defined() ? out.mul(*scale_result) : out).to(dtype);
 }
 
+Tensor scaled_addmm(const Tensor& self, const Tensor& a, const Tensor& b, const Tensor& scale_a, const Tensor& scale_b, const at::Scalar& beta,
+                    const at::Scalar& alpha) {
+  const Tensor product = scaled_mm(a, b, scale_a, scale_b, {}, {}, at::kFloat).mul(alpha);
+  // As in addmm, beta = 0 leaves out what self holds, nan too.
+  return (beta.toComplexDouble() == 0. ? product : product.add(self.to(at::kFloat), beta)).to(self.scalar_type());
+}
+
 const Tensor& plain_scale(const at::ITensorListRef& scales, at::IntArrayRef recipe, const char* op) {
   TORCH_CHECK_NOT_IMPLEMENTED(scales.size() == 1 && recipe.size() == 1 && (recipe[0] == 0 || recipe[0] == 1), op,
                               " on npu takes one scale per tensor or per row; got ", scales.size(), " scales with recipe ", recipe);

@@ -30,6 +30,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> learnable_backward(const at::Tens
 at::Tensor weight_int8pack_mm(const at::Tensor& self, const at::Tensor& weight, const at::Tensor& scales);
 at::Tensor scaled_mm(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale_a, const at::Tensor& scale_b,
                      const OptionalTensor& bias, const OptionalTensor& scale_result, optional<at::ScalarType> out_dtype);
+// beta * self + alpha * the product of scaled_mm, computed in float32 and rounded once to self's dtype.
+at::Tensor scaled_addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale_a, const at::Tensor& scale_b,
+                        const at::Scalar& beta, const at::Scalar& alpha);
 // The scales of the `_v2` spellings, where the recipe is one number per tensor (0) or per row (1).
 const at::Tensor& plain_scale(const at::ITensorListRef& scales, at::IntArrayRef recipe, const char* op);
 bool grouped_mm_is_fused(const at::Tensor& a, const at::Tensor& b, const OptionalTensor& offs, const OptionalTensor& bias,

@@ -92,6 +92,27 @@ def test_scaled_mm(rows, out_dtype):
     torch.testing.assert_close(got.cpu().float(), want.float(), atol=1e-3, rtol=0.13 if out_dtype == torch.float8_e4m3fn else 1e-2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [False, True])
+def test_scaled_addmm(rows, dtype):
+    a, b = rand(16, 32).to(torch.float8_e4m3fn), rand(16, 32).to(torch.float8_e4m3fn).t()
+    scales = (rand(16, 1).abs(), rand(1, 16).abs()) if rows else (torch.tensor(0.5), torch.tensor(2.0))
+    product = (a.float() @ b.float()) * scales[0] * scales[1]
+    recipe = [int(rows)]
+    added, factors = rand(16, 16).to(dtype), dict(beta=0.5, alpha=-2.0)
+    args = (a.npu(), b.npu(), [scales[0].npu()], recipe, [0], [scales[1].npu()], recipe, [0])
+    want = (0.5 * added.float() - 2 * product).to(dtype)
+    same = dict(atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(torch._scaled_addmm(added.npu(), *args, **factors).cpu(), want, **same)
+    in_place, out = added.npu(), torch.empty(16, 16, dtype=dtype, device="npu")
+    assert torch.ops.aten._scaled_addmm_(in_place, *args, **factors) is in_place
+    torch.ops.aten._scaled_addmm.out(added.npu(), *args, **factors, out=out)
+    torch.testing.assert_close(in_place.cpu(), want, **same)
+    torch.testing.assert_close(out.cpu(), want, **same)
+    dropped = torch._scaled_addmm(torch.full((16, 16), float("nan"), dtype=dtype, device="npu"), *args, beta=0)
+    torch.testing.assert_close(dropped.cpu(), product.to(dtype), **same)
+
+
 def test_grouped_mm():
     x, w = rand(10, 8).bfloat16(), rand(3, 8, 16).bfloat16()
     ends = torch.tensor([4, 4, 10], dtype=torch.int32)

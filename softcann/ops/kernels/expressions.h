@@ -25,6 +25,8 @@ using ThreeTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 // ---- scalars, modes, masks ------------------------------------------------------------------------------------------
 // CANN's division modes: 0 true division, 1 trunc, 2 floor.
 optional<string_view> rounding_mode(int64_t mode);
+// CANN's formulas of GELU: 0 exact, 1 by tanh.
+inline string_view gelu_formula(int64_t approximate) { return approximate == 1 ? "tanh" : "none"; }
 // CANN's scatter reductions that ATen's scatter_reduce knows: 1 sum, 2 prod, 3 amax, 4 amin, 5 mean.
 string_view reduction_name(int64_t reduce);
 // A scale factor of upsampling: not positive means that the sizes decide.
