@@ -48,7 +48,7 @@ def npu_fusion_attention(query, key, value, head_num, input_layout, pse=None, pa
 
 def npu_geglu(input, dim=-1, approximate=1, activate_left=False):
     """One half of ``input`` times GELU of the other: ``a * gelu(b)`` for ``a, b = input.chunk(2, dim)``, or ``gelu(a) * b`` with ``activate_left``;
-    differentiable.
+    differentiable. Also for CPU tensors.
 
     Args:
         input: float16, bfloat16 or float32, of even size in ``dim``.
@@ -66,7 +66,7 @@ def npu_geglu(input, dim=-1, approximate=1, activate_left=False):
 
 
 def npu_swiglu(input, dim=-1):
-    """``silu(a) * b`` for ``a, b = input.chunk(2, dim)``; differentiable.
+    """``silu(a) * b`` for ``a, b = input.chunk(2, dim)``; differentiable. Also for CPU tensors.
 
     Args:
         input: float16, bfloat16 or float32, of even size in ``dim``.

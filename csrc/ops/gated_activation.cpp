@@ -1,8 +1,15 @@
 // torch.ops.npu.npu_geglu and npu_swiglu: one half of a tensor, times the activated other half. Hand-written: torch has no such operators, so their
-// schemas, meta functions and derivatives are here too. torch_npu/operators.py documents them.
+// schemas, meta functions and derivatives are here too, and kernels for the CPU: programs call them for whatever device a model is on, once this
+// package is there. torch_npu/operators.py documents them.
 #include <ATen/WrapDimUtils.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/gelu_backward.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/silu_backward.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -37,10 +44,32 @@ void check_gradient(const char* op, const at::Tensor& grad, const at::Tensor& ha
   TORCH_CHECK_VALUE(grad.sizes() == half.sizes(), op, ": the gradient has shape ", grad.sizes(), ", the output has ", half.sizes());
 }
 
+// On the CPU: the half that is activated and the other one, and their gradients in the order of the input.
+struct Halves {
+  at::Tensor activated, other;
+  bool activated_first;
+
+  Halves(const at::Tensor& input, int64_t dim, bool activated_first) : activated_first(activated_first) {
+    const int64_t size = input.size(dim) / 2;
+    activated = input.narrow(dim, activated_first ? 0 : size, size), other = input.narrow(dim, activated_first ? size : 0, size);
+  }
+  at::Tensor joined(const at::Tensor& to_activated, const at::Tensor& to_other, int64_t dim) const {
+    return activated_first ? at::cat({to_activated, to_other}, dim) : at::cat({to_other, to_activated}, dim);
+  }
+};
+
+string_view gelu_formula(int64_t approximate) { return approximate == 1 ? "tanh" : "none"; }
+
 TwoTensors geglu(const at::Tensor& input, int64_t dim, int64_t approximate, bool activate_left) {
   const DeviceScope scope(input);
   TORCH_CHECK_VALUE(approximate == 0 || approximate == 1, "npu_geglu: approximate is ", approximate, "; 0 (none) and 1 (tanh) exist");
   at::Tensor out = half_of("npu_geglu", input, dim), gelu = at::empty(out.sizes(), out.options());
+  if (input.is_cpu()) {
+    const Halves halves(input, dim, activate_left);
+    at::gelu_out(gelu, halves.activated, gelu_formula(approximate));
+    at::mul_out(out, gelu, halves.other);
+    return {out, gelu};
+  }
   if (input.is_meta()) return {out, gelu};
   Launch l(aclnn::aclnnGeGluV3, "npu::npu_geglu");
   l.tensor(input), l.integer(dim), l.integer(approximate), l.boolean(activate_left), l.tensor(out), l.tensor(gelu);
@@ -51,6 +80,10 @@ TwoTensors geglu(const at::Tensor& input, int64_t dim, int64_t approximate, bool
 at::Tensor geglu_grad(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& gelu, int64_t dim, int64_t approximate, bool activate_left) {
   const DeviceScope scope(grad, input, gelu);
   check_gradient("npu_geglu_grad", grad, half_of("npu_geglu_grad", input, dim));
+  if (input.is_cpu()) {
+    const Halves halves(input, dim, activate_left);
+    return halves.joined(at::gelu_backward(grad.mul(halves.other), halves.activated, gelu_formula(approximate)), grad.mul(gelu), dim);
+  }
   at::Tensor out = at::empty(input.sizes(), input.options());
   if (input.is_meta()) return out;
   Launch l(aclnn::aclnnGeGluV3Backward, "npu::npu_geglu_grad");
@@ -62,6 +95,10 @@ at::Tensor geglu_grad(const at::Tensor& grad, const at::Tensor& input, const at:
 at::Tensor swiglu(const at::Tensor& input, int64_t dim) {
   const DeviceScope scope(input);
   at::Tensor out = half_of("npu_swiglu", input, dim);
+  if (input.is_cpu()) {
+    const Halves halves(input, dim, true);
+    return at::mul_out(out, at::silu(halves.activated), halves.other);
+  }
   if (input.is_meta()) return out;
   Launch l(aclnn::aclnnSwiGlu, "npu::npu_swiglu");
   l.tensor(input), l.integer(dim), l.tensor(out);
@@ -72,6 +109,10 @@ at::Tensor swiglu(const at::Tensor& input, int64_t dim) {
 at::Tensor swiglu_backward(const at::Tensor& grad, const at::Tensor& input, int64_t dim) {
   const DeviceScope scope(grad, input);
   check_gradient("npu_swiglu_backward", grad, half_of("npu_swiglu_backward", input, dim));
+  if (input.is_cpu()) {
+    const Halves halves(input, dim, true);
+    return halves.joined(at::silu_backward(grad.mul(halves.other), halves.activated), grad.mul(at::silu(halves.activated)), dim);
+  }
   at::Tensor out = at::empty(input.sizes(), input.options());
   if (input.is_meta()) return out;
   Launch l(aclnn::aclnnSwiGluGrad, "npu::npu_swiglu_backward");
@@ -128,19 +169,20 @@ TORCH_LIBRARY_FRAGMENT(npu, m) {
   m.def("npu_swiglu_backward(Tensor grad_output, Tensor input, int dim=-1) -> Tensor");
 }
 
-TORCH_LIBRARY_IMPL(npu, PrivateUse1, m) {
+namespace {
+
+void register_kernels(torch::Library& m) {
   m.impl("npu_geglu", TORCH_FN(geglu));
   m.impl("npu_geglu_grad", TORCH_FN(geglu_grad));
   m.impl("npu_swiglu", TORCH_FN(swiglu));
   m.impl("npu_swiglu_backward", TORCH_FN(swiglu_backward));
 }
 
-TORCH_LIBRARY_IMPL(npu, Meta, m) {
-  m.impl("npu_geglu", TORCH_FN(geglu));
-  m.impl("npu_geglu_grad", TORCH_FN(geglu_grad));
-  m.impl("npu_swiglu", TORCH_FN(swiglu));
-  m.impl("npu_swiglu_backward", TORCH_FN(swiglu_backward));
-}
+}  // namespace
+
+TORCH_LIBRARY_IMPL(npu, PrivateUse1, m) { register_kernels(m); }
+TORCH_LIBRARY_IMPL(npu, Meta, m) { register_kernels(m); }
+TORCH_LIBRARY_IMPL(npu, CPU, m) { register_kernels(m); }
 
 TORCH_LIBRARY_IMPL(npu, Autograd, m) {
   m.impl("npu_geglu", TORCH_FN(geglu_autograd));

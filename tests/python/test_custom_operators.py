@@ -169,54 +169,62 @@ def test_tensors_without_memory():
         assert out.device.type == q.grad.device.type == "npu" and q.grad.shape == q.shape
 
 
-def compare_gated(ours, on_cpu, shape=(3, 8), tolerance=1e-5, dtype=torch.float32):
+def compare_gated(ours, on_cpu, shape=(3, 8), tolerance=1e-5, dtype=torch.float32, device="npu"):
     x = randn(*shape).to(dtype)
-    moved, leaf = x.npu().requires_grad_(), x.float().requires_grad_()
+    moved, leaf = x.to(device).requires_grad_(), x.detach().clone().float().requires_grad_()
     out, wanted = ours(moved), on_cpu(leaf)
     assert out.dtype == dtype
     torch.testing.assert_close(out.cpu().float(), wanted, atol=tolerance, rtol=tolerance)
     g = randn(*out.shape, seed=3)
-    out.backward(g.to(dtype).npu())
+    out.backward(g.to(dtype).to(device))
     wanted.backward(g)
     torch.testing.assert_close(moved.grad.cpu().float(), leaf.grad, atol=tolerance, rtol=tolerance)
 
 
+# A model that calls these is on the CPU at times, too.
+both_devices = pytest.mark.parametrize("device", ["npu", "cpu"])
+
+
+@both_devices
 @pytest.mark.parametrize("approximate", [0, 1])
 @pytest.mark.parametrize("left", [False, True])
-def test_geglu(approximate, left):
+def test_geglu(approximate, left, device):
     """With its defaults, what diffusers calls for the activation of its feed-forward layers."""
     kind = "tanh" if approximate else "none"
 
     def on_cpu(x):
         a, b = x.chunk(2, -1)
         return F.gelu(a, approximate=kind) * b if left else a * F.gelu(b, approximate=kind)
-    compare_gated(lambda x: torch_npu.npu_geglu(x, -1, approximate, left)[0], on_cpu)
+    compare_gated(lambda x: torch_npu.npu_geglu(x, -1, approximate, left)[0], on_cpu, device=device)
     a, b = randn(3, 8).chunk(2, -1)
-    gelu = torch_npu.npu_geglu(randn(3, 8).npu(), -1, approximate, left)[1]
+    gelu = torch_npu.npu_geglu(randn(3, 8).to(device), -1, approximate, left)[1]
     torch.testing.assert_close(gelu.cpu(), F.gelu(a if left else b, approximate=kind))
 
 
+@both_devices
 @pytest.mark.parametrize("dim", [0, 1, -1])
-def test_swiglu(dim):
-    compare_gated(lambda x: torch_npu.npu_swiglu(x, dim), lambda x: F.silu(x.chunk(2, dim)[0]) * x.chunk(2, dim)[1], shape=(4, 6, 2))
+def test_swiglu(dim, device):
+    compare_gated(lambda x: torch_npu.npu_swiglu(x, dim), lambda x: F.silu(x.chunk(2, dim)[0]) * x.chunk(2, dim)[1], shape=(4, 6, 2), device=device)
 
 
-def test_gated_activations_in_half_precision():
-    compare_gated(torch_npu.npu_swiglu, lambda x: F.silu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1], dtype=torch.bfloat16, tolerance=4e-2)
+@both_devices
+def test_gated_activations_in_half_precision(device):
+    compare_gated(torch_npu.npu_swiglu, lambda x: F.silu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1], dtype=torch.bfloat16, tolerance=4e-2, device=device)
     compare_gated(lambda x: torch_npu.npu_geglu(x)[0], lambda x: x.chunk(2, -1)[0] * F.gelu(x.chunk(2, -1)[1], approximate="tanh"), dtype=torch.float16,
-                  tolerance=5e-3)
+                  tolerance=5e-3, device=device)
 
 
+@both_devices
 @pytest.mark.parametrize("call", [torch_npu.npu_geglu, torch_npu.npu_swiglu])
-def test_gated_activations_refuse(call):
+def test_gated_activations_refuse(call, device):
     with pytest.raises(ValueError, match=r"dimension 1 of shape \[2, 3\] cannot be halved"):
-        call(torch.zeros(2, 3).npu())
+        call(torch.zeros(2, 3).to(device))
     with pytest.raises(TypeError, match="not int64"):
-        call(torch.zeros(2, 4, dtype=torch.int64).npu())
+        call(torch.zeros(2, 4, dtype=torch.int64).to(device))
     with pytest.raises(IndexError, match="Dimension out of range"):
-        call(torch.zeros(2, 4).npu(), 5)
+        call(torch.zeros(2, 4).to(device), 5)
     with pytest.raises(ValueError, match="approximate is 2"):
-        torch_npu.npu_geglu(torch.zeros(2, 4).npu(), approximate=2)
+        torch_npu.npu_geglu(torch.zeros(2, 4).to(device), approximate=2)
 
 
 @pytest.mark.parametrize("name", torch_npu.operators.__all__)
