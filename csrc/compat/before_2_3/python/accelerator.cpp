@@ -1,8 +1,7 @@
 // What torch came to offer for every device - current device, streams, events, allocator, autocast -, for torch_npu/_compat.py.
-#include <ATen/autocast_mode.h>
-
 #include <string>
 
+#include "compat/autocast.h"
 #include "compat/python.h"
 #include "device/runtime.h"
 #include "device/stream.h"
@@ -110,6 +109,9 @@ void bind(pybind11::module_& m) {
   m.def("set_autocast_enabled", [](bool enabled) { at::autocast::set_privateuseone_enabled(enabled); });
   m.def("autocast_dtype", [] { return static_cast<int>(at::autocast::get_autocast_privateuseone_dtype()); });
   m.def("set_autocast_dtype", [](int dtype) { at::autocast::set_autocast_privateuseone_dtype(static_cast<at::ScalarType>(dtype)); });
+#if TORCH_NPU_TORCH_VERSION < 20100
+  m.def("clear_autocast_cache", without_gil(&at::autocast::clear_privateuseone_cache));
+#endif
 }
 
 }  // namespace torch_compat
