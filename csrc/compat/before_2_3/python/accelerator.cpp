@@ -1,8 +1,11 @@
 // What torch came to offer for every device - current device, streams, events, allocator, autocast -, for torch_npu/_compat.py.
+#include <torch/csrc/Generator.h>
+
 #include <string>
 
 #include "compat/autocast.h"
 #include "compat/python.h"
+#include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
 #include "memory/allocators.h"
@@ -111,6 +114,11 @@ void bind(pybind11::module_& m) {
   m.def("set_autocast_dtype", [](int dtype) { at::autocast::set_autocast_privateuseone_dtype(static_cast<at::ScalarType>(dtype)); });
 #if TORCH_NPU_TORCH_VERSION < 20100
   m.def("clear_autocast_cache", without_gil(&at::autocast::clear_privateuseone_cache));
+  m.def("new_generator", wrapped([](c10::DeviceIndex device) {
+          if (device < 0) device = peek_device();
+          check_device(device);
+          return py::reinterpret_steal<py::object>(THPGenerator_Wrap(at::make_generator<NPUGeneratorImpl>(device)));
+        }));
 #endif
 }
 
