@@ -115,8 +115,7 @@ void bind(pybind11::module_& m) {
 #if TORCH_NPU_TORCH_VERSION < 20100
   m.def("clear_autocast_cache", without_gil(&at::autocast::clear_privateuseone_cache));
   m.def("new_generator", wrapped([](c10::DeviceIndex device) {
-          if (device < 0) device = peek_device();
-          check_device(device);
+          device = default_generator(device).device().index();  // -1 is the current one
           return py::reinterpret_steal<py::object>(THPGenerator_Wrap(at::make_generator<NPUGeneratorImpl>(device)));
         }));
 #endif
