@@ -16,8 +16,8 @@ file(STRINGS ${TORCH_PACKAGE_DIR}/version.py TORCH_VERSION_LINE REGEX "^__versio
 string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" TORCH_VERSION "${TORCH_VERSION_LINE}")
 message(STATUS "torch ${TORCH_VERSION} in ${TORCH_PACKAGE_DIR}")
 # What csrc/compat bridges; the versions between were never built.
-if(NOT TORCH_VERSION MATCHES "^2\\.1\\." AND TORCH_VERSION VERSION_LESS 2.13)
-  message(FATAL_ERROR "torch_npu does not build with torch ${TORCH_VERSION}, only with 2.1 and with 2.13 or newer. docs/versions.md says more")
+if(NOT TORCH_VERSION MATCHES "^2\\.[01]\\." AND TORCH_VERSION VERSION_LESS 2.13)
+  message(FATAL_ERROR "torch_npu does not build with torch ${TORCH_VERSION}, only with 2.0, 2.1 and with 2.13 or newer. docs/versions.md says more")
 endif()
 
 # By a link in the build directory, whose path there is the same for every Python: ccache then shares objects between them.

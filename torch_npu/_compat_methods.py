@@ -29,7 +29,7 @@ def _storage_npu(self, device=None, non_blocking=False):
     device = _device(device)
     if self.device == device:
         return self
-    copy = torch.UntypedStorage(self.nbytes(), device=device)
+    copy = torch.empty(self.nbytes(), dtype=torch.uint8, device=device).untyped_storage()
     copy.copy_(self, non_blocking)
     return copy
 

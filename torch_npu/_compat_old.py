@@ -400,3 +400,7 @@ def _load_into_pinned_memory(assign):
 
 
 patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory]
+if not hasattr(torch.utils, "generate_methods_for_privateuse1_backend"):  # 2.0
+    from torch_npu import _compat_2_0
+
+    patches += _compat_2_0.patches

@@ -10,7 +10,12 @@
 // KERNEL_PRIVATEUSEONE took one overload name less.
 #undef KERNEL_PRIVATEUSEONE
 #define TORCH_COMPAT_PICK(_1, _2, _3, name, ...) name
+#if TORCH_NPU_TORCH_VERSION < 20100
+#include <ATen/privateuseone_autocast.h>
+#define KERNEL_PRIVATEUSEONE(...) TORCH_COMPAT_PICK(__VA_ARGS__, TORCH_COMPAT_AUTOCAST3, TORCH_COMPAT_AUTOCAST2, )(__VA_ARGS__)
+#else
 #define KERNEL_PRIVATEUSEONE(...) TORCH_COMPAT_PICK(__VA_ARGS__, KERNEL2, KERNEL, )(c10::DeviceType::PrivateUse1, __VA_ARGS__)
+#endif
 
 #define AT_FORALL_LOWER_PRECISION_FP(_)                                                                                          \
   _(_convolution, deprecated) _(_convolution) _(conv1d) _(conv2d) _(conv3d) _(conv_tbc) _(conv_transpose1d)                      \

@@ -39,6 +39,10 @@ struct GeneratorImpl : c10::GeneratorImpl {
   using c10::GeneratorImpl::GeneratorImpl;
   virtual void graphsafe_set_state(const c10::intrusive_ptr<c10::GeneratorImpl>& other) = 0;
   virtual c10::intrusive_ptr<c10::GeneratorImpl> graphsafe_get_state() const = 0;
+#if TORCH_NPU_TORCH_VERSION < 20100
+  virtual void set_offset(uint64_t offset) = 0;
+  virtual uint64_t get_offset() const = 0;
+#endif
 };
 
 // c10::Event as it is later: one that also waits and measures.

@@ -57,7 +57,7 @@ void NPUGeneratorImpl::set_state(const c10::TensorImpl& state) {
 
 c10::intrusive_ptr<c10::TensorImpl> NPUGeneratorImpl::get_state() const {
   at::TensorBase tensor = at::detail::empty_cpu({static_cast<int64_t>(kStateBytes)}, c10::ScalarType::Byte, false, nullopt);
-  auto* data = static_cast<uint8_t*>(tensor.mutable_data_ptr());
+  auto* data = static_cast<uint8_t*>(tensor.data_ptr());
   std::memcpy(data, &state_->seed, kSeedBytes);
   std::memcpy(data + kSeedBytes, &state_->offset, sizeof state_->offset);
   return tensor.getIntrusivePtr();

@@ -13,6 +13,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Scalar.h>
 #include <c10/util/SmallVector.h>
+#include <c10/util/bit_cast.h>
 
 #include <string_view>
 #include <vector>

@@ -46,7 +46,7 @@ bool small_factors(int64_t n) {
 // exp(-2 pi i k / n) for k in [0, n): exact to single precision, from the host.
 Parts roots(int64_t n, const at::TensorOptions& options) {
   const Tensor host = at::empty({2, n}, at::kFloat);
-  float* values = host.mutable_data_ptr<float>();
+  float* values = host.data_ptr<float>();
   for (int64_t k = 0; k < n; ++k) {
     const double angle = -2 * std::numbers::pi * static_cast<double>(k) / static_cast<double>(n);
     values[k] = static_cast<float>(std::cos(angle));

@@ -39,7 +39,7 @@ std::vector<at::Scalar> foreach_scalars(at::ArrayRef<at::Scalar> scalars, at::Te
 
 at::Tensor scalar_tensor_for(at::ArrayRef<at::Scalar> scalars, at::TensorList like) {
   at::Tensor host = at::empty({static_cast<int64_t>(scalars.size())}, at::kDouble);
-  double* values = host.mutable_data_ptr<double>();
+  double* values = host.data_ptr<double>();
   for (const at::Scalar& s : scalars) *values++ = s.toDouble();
   return host.to(like[0].options());
 }

@@ -327,7 +327,7 @@ DimVector ctc_alpha_sizes(const at::Tensor& log_probs, const at::Tensor& targets
 std::vector<int64_t> host_lengths(const at::Tensor& lengths) {
   TORCH_CHECK(at::isIntegralType(lengths.scalar_type(), false), "input_lengths and target_lengths must be integral");
   const at::Tensor host = lengths.to(at::Device(at::kCPU), at::kLong).contiguous();
-  return {host.const_data_ptr<int64_t>(), host.const_data_ptr<int64_t>() + host.numel()};
+  return {host.data_ptr<int64_t>(), host.data_ptr<int64_t>() + host.numel()};
 }
 
 namespace {

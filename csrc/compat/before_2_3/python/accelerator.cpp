@@ -1,9 +1,11 @@
 // What torch came to offer for every device - current device, streams, events, allocator, autocast -, for torch_npu/_compat.py.
-#include <ATen/autocast_mode.h>
+#include <torch/csrc/Generator.h>
 
 #include <string>
 
+#include "compat/autocast.h"
 #include "compat/python.h"
+#include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
 #include "memory/allocators.h"
@@ -110,6 +112,13 @@ void bind(pybind11::module_& m) {
   m.def("set_autocast_enabled", [](bool enabled) { at::autocast::set_privateuseone_enabled(enabled); });
   m.def("autocast_dtype", [] { return static_cast<int>(at::autocast::get_autocast_privateuseone_dtype()); });
   m.def("set_autocast_dtype", [](int dtype) { at::autocast::set_autocast_privateuseone_dtype(static_cast<at::ScalarType>(dtype)); });
+#if TORCH_NPU_TORCH_VERSION < 20100
+  m.def("clear_autocast_cache", without_gil(&at::autocast::clear_privateuseone_cache));
+  m.def("new_generator", wrapped([](c10::DeviceIndex device) {
+          device = default_generator(device).device().index();  // -1 is the current one
+          return py::reinterpret_steal<py::object>(THPGenerator_Wrap(at::make_generator<NPUGeneratorImpl>(device)));
+        }));
+#endif
 }
 
 }  // namespace torch_compat

@@ -27,7 +27,7 @@ struct CapturedTraceback : public c10::GatheredContext {
       const char* file = PyUnicode_AsUTF8(frame->f_code->co_filename);
       const char* name = PyUnicode_AsUTF8(frame->f_code->co_name);
       captured->frames_.push_back({file == nullptr ? "" : file, name == nullptr ? "" : name,
-                                   static_cast<uint64_t>(PyCode_Addr2Line(frame->f_code, frame->f_lasti * 2))});
+                                   static_cast<uint64_t>(PyFrame_GetLineNumber(frame))});
     }
     return captured;
   }
