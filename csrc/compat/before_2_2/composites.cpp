@@ -5,7 +5,7 @@
 #include <torch/library.h>
 
 #include "compat/compat.h"
-#include "ops/common.h"
+#include "ops/rules.h"
 
 namespace torch_npu::ops {
 namespace {
