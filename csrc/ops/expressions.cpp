@@ -239,8 +239,10 @@ DimVector embedding_sizes(const at::Tensor& weight, const at::Tensor& indices) {
 }
 
 void resize_to_range(const at::Tensor& out, const at::Scalar& start, const at::Scalar& end, const at::Scalar& step) {
-  // Sized, as on the CPU, in the type of the result: integers of 64 bits have more digits than a double.
+  // Sized, as on the CPU, in the type of the result: integers of 64 bits have more digits than a double, and steps of integers are whole.
+  const bool whole = at::isIntegralType(out.scalar_type(), /*includeBool=*/false);
   const int64_t n = out.scalar_type() == at::kLong ? at::native::compute_arange_size<int64_t>(start, end, step)
+                    : whole                        ? at::native::compute_arange_size<int>(start, end, step)
                                                    : at::native::compute_arange_size<double>(start, end, step);
   if (out.numel() != n) at::native::resize_output(out, {n});
 }

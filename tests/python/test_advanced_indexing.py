@@ -338,6 +338,13 @@ def test_factories():
         same(actual, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_sequences_with_a_step_that_is_not_whole(dtype):
+    x = torch.tensor([5, 6, 7], dtype=dtype)
+    both(torch.mvlgamma, x, 3)
+    both_fail(lambda x: x.clone().mvlgamma_(3), x)
+
+
 def test_parts():
     both(lambda x: torch.split_with_sizes_copy(x, [1, 3], 1), X)
 

@@ -89,6 +89,23 @@ def test_householder(shape):
             same(torch.ormqr, a, tau, c, left=left, transpose=transpose)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128])
+def test_eigvals(dtype):
+    """The order of eigenvalues is not defined, so they are sorted; with a gradient to compute and without."""
+    def values(a):
+        return torch.stack(sorted(torch.linalg.eigvals(a).cpu(), key=lambda v: (v.real.item(), v.imag.item())))
+
+    triangle = matrix(4, 4, dtype=dtype).triu(1) + torch.diag(torch.arange(1, 5).to(dtype))
+    same(values, triangle)
+    actual, expected = triangle.npu().requires_grad_(), triangle.clone().requires_grad_()
+    for a in (actual, expected):
+        torch.linalg.eigvals(a).abs().sum().backward()
+    torch.testing.assert_close(actual.grad.cpu(), expected.grad, atol=1e-4, rtol=1e-4)
+    out = torch.empty(0, dtype=torch.complex128 if dtype in (torch.float64, torch.complex128) else torch.complex64, device="npu")
+    assert torch.linalg.eigvals(triangle.npu(), out=out) is out
+    torch.testing.assert_close(out.cpu().real.sort().values, torch.arange(1, 5).to(out.real.dtype), atol=1e-4, rtol=1e-4)
+
+
 def test_errors():
     for function, args in ((torch.linalg.inv, (matrix(2, 3),)), (torch.linalg.det, (matrix(2, 3),)), (torch.linalg.solve, (matrix(2, 2), matrix(3, 1))),
                            (torch.linalg.cholesky, (matrix(2, 3),)), (torch.linalg.householder_product, (matrix(2, 3), matrix(2)))):

@@ -107,6 +107,14 @@ def test_glu_derivatives():
     same(torch.ops.aten.glu_backward_jvp, torch.ops.aten.glu_backward(grad, x, 1), grad, x, dgrad, dx, 1)
 
 
+def test_mean_without_nan():
+    x = torch.tensor([[1, math.nan, 4], [math.nan, math.nan, math.nan]])
+    same(torch.nanmean, x, 1)
+    out = torch.empty(0, device="npu")
+    assert torch.nanmean(x.npu(), 0, keepdim=True, out=out) is out
+    torch.testing.assert_close(out.cpu(), torch.tensor([[1, math.nan, 4]]), equal_nan=True)
+
+
 @pytest.mark.parametrize("correction", [0, 1, 1.3, 5, 7])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.float16])
 def test_variance(correction, dtype):

@@ -22,10 +22,11 @@ inline void arange_check_bounds(const c10::Scalar& start, const c10::Scalar& end
 template <typename scalar_t>
 int64_t compute_arange_size(const c10::Scalar& start, const c10::Scalar& end, const c10::Scalar& step) {
   arange_check_bounds(start, end, step);
+  // What the step becomes in that type.
+  if constexpr (std::is_integral_v<scalar_t>) TORCH_CHECK(step.to<int64_t>() != 0, "step must be nonzero");
   double size = 0;
   if constexpr (std::is_same_v<scalar_t, int64_t>) {
     const int64_t by = step.to<int64_t>();
-    TORCH_CHECK_VALUE(by != 0, "step must be nonzero");
     size = static_cast<double>((end.to<int64_t>() - start.to<int64_t>() + by - (by > 0 ? 1 : -1)) / by);
   } else {
     size = std::ceil((end.to<double>() - start.to<double>()) / step.to<double>());
