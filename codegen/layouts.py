@@ -35,7 +35,12 @@ LOOPS = ("_foreach_lgamma", "_foreach_lgamma_", "_foreach_mul.Tensor", "_foreach
 
 
 #: Arguments that other versions of torch name otherwise; the tables use the name that is last here.
-RENAMED_ARGUMENTS = {"_cdist_backward": ("grad_output", "grad"), "_pdist_backward": ("grad_output", "grad")}
+RENAMED_ARGUMENTS = [
+    ("_cdist_backward", "grad_output", "grad"),
+    ("_pdist_backward", "grad_output", "grad"),
+    ("batch_norm_backward_elemt", "mean_dy", "sum_dy"),
+    ("batch_norm_backward_elemt", "mean_dy_xmu", "sum_dy_xmu"),
+]
 
 
 @lru_cache
@@ -43,7 +48,7 @@ def parsed():
     root = os.path.join(os.path.dirname(torchgen.__file__), "packaged", "ATen", "native")
     with open(f"{root}/native_functions.yaml", encoding="utf-8") as f:
         text = f.read()
-    for function, (other, ours) in RENAMED_ARGUMENTS.items():
+    for function, other, ours in RENAMED_ARGUMENTS:
         text = re.sub(rf"^(- func: {function}\(.*)\b{other}\b", rf"\1{ours}", text, flags=re.M)
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "native_functions.yaml")

@@ -35,6 +35,8 @@ if RUNNING >= (2, 9):
     OutOfMemoryError = torch.OutOfMemoryError
     #: Where torch keeps what it offers for every accelerator: ``_accelerator_*``.
     accelerator = torch._C
+    #: The device's number among the types of devices.
+    DEVICE_TYPE = int(torch._C._autograd.DeviceType.PrivateUse1.value)
     Stream = torch.Stream
     Event = torch.Event
     AutocastBase = torch.amp.autocast

@@ -78,11 +78,11 @@ def memory_stats(index):
 
 # ---- streams and events
 
-_DEVICE_TYPE = int(torch._C._autograd.DeviceType.PrivateUse1.value)
+DEVICE_TYPE = 20  # c10::DeviceType::PrivateUse1, for which torch 2.0 has no name in Python
 
 
 def _plain_stream(stream_id, index):
-    return torch.Stream(stream_id=stream_id, device_index=index, device_type=_DEVICE_TYPE)
+    return torch.Stream(stream_id=stream_id, device_index=index, device_type=DEVICE_TYPE)
 
 
 class Stream(torch.Stream):
@@ -93,7 +93,7 @@ class Stream(torch.Stream):
             return super().__new__(cls, **kwargs)
         index = _index(device)
         return super().__new__(cls, stream_id=_bindings().stream_from_pool(index, priority), device_index=index,
-                               device_type=_DEVICE_TYPE)
+                               device_type=DEVICE_TYPE)
 
     def __init__(self, *args, **kwargs):
         self._outer = []

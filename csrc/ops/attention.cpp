@@ -1,9 +1,7 @@
 // The inference fast paths of nn.MultiheadAttention and nn.TransformerEncoderLayer, composed of native operators. Hand-written:
 // they are several steps with optional masks; what they compute is documented at the torch functions.
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/_nested_compute_contiguous_strides_offsets.h>
 #include <ATen/ops/_nested_from_padded_native.h>
-#include <ATen/ops/_nested_view_from_buffer.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
@@ -22,6 +20,7 @@
 #include <cmath>
 #include <limits>
 
+#include "compat/nested.h"
 #include "ops/common.h"
 #include "ops/expressions.h"
 #include "ops/nn_expressions.h"
@@ -98,8 +97,7 @@ at::Tensor transformer_encoder_layer_fwd(
 at::Tensor nested_from_padded(const at::Tensor& padded, const at::Tensor& sizes, bool fuse_transform_0213) {
   const at::Tensor nested = at::native::nested_from_padded_generic(padded, sizes, fuse_transform_0213);
   // A nested tensor's buffer is all of its storage, and that of a selection on npu is as large as what it was selected from.
-  const auto [strides, offsets] = at::_nested_compute_contiguous_strides_offsets(sizes);
-  return at::_nested_view_from_buffer(nested.values().narrow(0, 0, nested.numel()).clone(), sizes, strides, offsets);
+  return torch_compat::nested_view(nested.values().narrow(0, 0, nested.numel()).clone(), sizes);
 }
 
 // nn.TransformerEncoder packs a padded batch into a nested tensor, so that its result has zeros where the padding was.

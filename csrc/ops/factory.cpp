@@ -22,7 +22,7 @@ void check_options(optional<at::Layout> layout, optional<at::Device> device, opt
               c10::layout_or_default(layout), " is not supported on npu");
   TORCH_CHECK(!c10::pinned_memory_or_default(pin_memory), "Only dense CPU tensors can be pinned");
   if (device.has_value()) {
-    TORCH_INTERNAL_ASSERT(device->is_privateuseone(), "an npu factory function was called for ", *device);
+    TORCH_INTERNAL_ASSERT(device->type() == c10::kPrivateUse1, "an npu factory function was called for ", *device);
   }
 }
 

@@ -2,7 +2,6 @@
 #include "ops/fallback.h"
 
 #include <ATen/MemoryOverlap.h>
-#include <ATen/native/CPUFallback.h>
 #include <c10/util/Exception.h>
 #include <torch/library.h>
 
@@ -15,6 +14,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "compat/cpu_fallback.h"
 #include "launch/launch.h"
 #include "launch/queue.h"
 
@@ -162,7 +162,7 @@ void npu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
                            describe(schema, arguments), ". Said once per operator; torch_npu.fallbacks() counts all, "
                            "TORCH_NPU_FALLBACK=error|silent changes it."));
   }
-  at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+  torch_compat::cpu_fallback(op, stack);
 }
 
 void set_fallback_warner(FallbackWarner w) { warner = w; }

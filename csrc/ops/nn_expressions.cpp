@@ -260,7 +260,7 @@ TwoTensors batch_norm_update(const at::Tensor& input, const OptionalTensor& runn
   for (int64_t i = 0; i < input.dim(); ++i) {
     if (i != 1) dims.push_back(i);
   }
-  const auto [variance, mean] = at::var_mean(input, dims, /*correction=*/at::Scalar(0), /*keepdim=*/false);
+  const auto [variance, mean] = at::var_mean(input, dims, /*unbiased=*/false, /*keepdim=*/false);
   for (const OptionalTensor& running : {running_mean, running_var}) {
     TORCH_CHECK(!given(running) || running->sizes() == mean.sizes(), "running statistics should contain ", mean.numel(), " elements not ",
                 given(running) ? running->sizes() : IntArrayRef());

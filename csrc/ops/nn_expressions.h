@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "compat/compat.h"
+#include "compat/reduced_types.h"
 #include "ops/rules.h"
 
 namespace torch_npu::ops {

@@ -75,7 +75,7 @@ constexpr const char* kDequantize = "Quantize on the CPU, or compute with torch.
 // ---- COO ------------------------------------------------------------------------------------------------------------
 
 at::Tensor coo(const at::Tensor& indices, const at::Tensor& values, at::IntArrayRef sizes, bool coalesced) {
-  return at::_sparse_coo_tensor_unsafe(indices, values, sizes, values.options().layout(at::kSparse), coalesced)._coalesced_(coalesced);
+  return at::_sparse_coo_tensor_unsafe(indices, values, sizes, values.options().layout(at::kSparse))._coalesced_(coalesced);
 }
 
 // One number per entry: its place among the sparse dimensions, row-major.

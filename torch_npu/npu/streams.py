@@ -21,7 +21,7 @@ __all__ = [
     "stream",
 ]
 
-_DEVICE_TYPE = int(torch._C._autograd.DeviceType.PrivateUse1.value)
+_DEVICE_TYPE = _compat.DEVICE_TYPE
 
 
 class Stream(_compat.Stream):
