@@ -10,10 +10,10 @@
 namespace torch_npu::ops {
 namespace {
 
-at::Tensor linalg_eigvals(const at::Tensor& self) { return std::get<0>(at::linalg_eig(self)); }
+at::Tensor eigenvalues(const at::Tensor& self) { return std::get<0>(at::linalg_eig(self)); }
 
-at::Tensor& linalg_eigvals_out(const at::Tensor& self, at::Tensor& out) {
-  store_result(out, linalg_eigvals(self));
+at::Tensor& eigenvalues_out(const at::Tensor& self, at::Tensor& out) {
+  store_result(out, eigenvalues(self));
   return out;
 }
 
@@ -23,13 +23,13 @@ at::Tensor& nanmean_out(const at::Tensor& self, at::OptionalIntArrayRef dim, boo
 }
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
-  m.impl("linalg_eigvals", &linalg_eigvals);
-  m.impl("linalg_eigvals.out", &linalg_eigvals_out);
+  m.impl("linalg_eigvals", &eigenvalues);
+  m.impl("linalg_eigvals.out", &eigenvalues_out);
   m.impl("nanmean.out", &nanmean_out);
 }
 
 // It has no derivative of its own.
-TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m) { m.impl("linalg_eigvals", &linalg_eigvals); }
+TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m) { m.impl("linalg_eigvals", &eigenvalues); }
 
 }  // namespace
 }  // namespace torch_npu::ops
