@@ -4,3 +4,7 @@
 #if TORCH_NPU_TORCH_VERSION < 20300
 #define SparseCsrPrivateUse1 PrivateUse3
 #endif
+
+#if TORCH_NPU_TORCH_VERSION < 20100
+#define PreDispatch PrivateUse3
+#endif

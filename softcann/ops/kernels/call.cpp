@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "csrc/compat/dispatch_keys.h"
 #include "csrc/compat/scalar.h"
 #include "softcann/core/error.h"
 #include "softcann/ops/kernels/types.h"

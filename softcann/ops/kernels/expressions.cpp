@@ -138,8 +138,8 @@ void dropout_gen_mask(const at::Tensor& bits, int64_t elements, double prob, con
   TORCH_CHECK_VALUE(bits.numel() == bytes, "the mask of ", elements, " elements needs ", bytes, " bytes, it has ", bits.numel());
   const at::Tensor keep = at::empty({elements}, at::kBool).bernoulli_(1 - prob, random);
   at::Tensor packed = at::zeros({bits.numel()}, at::kByte);
-  const bool* from = keep.const_data_ptr<bool>();
-  auto* to = packed.mutable_data_ptr<uint8_t>();
+  const bool* from = keep.data_ptr<bool>();
+  auto* to = packed.data_ptr<uint8_t>();
   for (int64_t i = 0; i < elements; ++i) to[i / 8] |= static_cast<uint8_t>(from[i] << (i % 8));
   bits.copy_(packed.reshape(bits.sizes()));
 }
@@ -151,8 +151,8 @@ at::Tensor dropout_do_mask(const at::Tensor& self, const at::Tensor& bits, doubl
   TORCH_CHECK_VALUE(bits.numel() * 8 >= n, "mask has ", bits.numel(), " bytes for ", n, " elements");
   at::Tensor keep = at::empty(self.sizes(), at::kBool);
   const at::Tensor packed = bits.contiguous();
-  const auto* from = static_cast<const uint8_t*>(packed.const_data_ptr());
-  bool* to = keep.mutable_data_ptr<bool>();
+  const auto* from = static_cast<const uint8_t*>(packed.data_ptr());
+  bool* to = keep.data_ptr<bool>();
   for (int64_t i = 0; i < n; ++i) to[i] = (from[i / 8] >> (i % 8) & 1) != 0;
   return self.mul(keep).mul_(1 / (1 - prob));
 }

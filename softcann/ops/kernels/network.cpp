@@ -134,9 +134,9 @@ struct Part {
   // What dropout multiplies weights with.
   at::Tensor kept() const {
     const at::Tensor bits = all.a.drop_bits.contiguous();
-    const auto* from = static_cast<const uint8_t*>(bits.const_data_ptr());
+    const auto* from = static_cast<const uint8_t*>(bits.data_ptr());
     const at::Tensor kept = at::empty({items, heads, rows, all.sources}, at::kFloat);
-    auto* to = kept.mutable_data_ptr<float>();
+    auto* to = kept.data_ptr<float>();
     const auto factor = static_cast<float>(1 / all.a.keep);
     // Contiguous in all scores, since a part leaves out of one dimension only and is single in those before.
     const int64_t begin = all.a.first_bit + ((item * all.heads + head) * all.targets + row) * all.sources;
