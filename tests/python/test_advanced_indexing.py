@@ -342,7 +342,9 @@ def test_factories():
 def test_sequences_with_a_step_that_is_not_whole(dtype):
     x = torch.tensor([5, 6, 7], dtype=dtype)
     both(torch.mvlgamma, x, 3)
-    both_fail(lambda x: x.clone().mvlgamma_(3), x)
+    for device in ("cpu", "npu"):  # torch 2.1 complains of the sequence, others of the result
+        with pytest.raises(RuntimeError, match="step must be nonzero|can't be cast"):
+            x.to(device, copy=True).mvlgamma_(3)
 
 
 def test_parts():
