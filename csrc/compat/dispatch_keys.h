@@ -6,5 +6,6 @@
 #endif
 
 #if TORCH_NPU_TORCH_VERSION < 20100
-#define PreDispatch PrivateUse3
+// Only excluded, always together with this one. A key of a backend would take all dense tensors along.
+#define PreDispatch Tracer
 #endif

@@ -2,3 +2,4 @@
 #pragma once
 
 #include "csrc/compat/all_any.h"
+#include "csrc/compat/correction_type.h"
