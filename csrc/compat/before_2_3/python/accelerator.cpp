@@ -1,5 +1,6 @@
 // What torch came to offer for every device - current device, streams, events, allocator, autocast -, for torch_npu/_compat.py.
 #include <torch/csrc/Generator.h>
+#include <torch/csrc/Storage.h>
 
 #include <string>
 
@@ -64,6 +65,15 @@ py::dict device_stats(c10::DeviceIndex device) {
   return d;
 }
 
+#if TORCH_NPU_TORCH_VERSION < 20100
+// A tensor of uint8 over a storage (torch.UntypedStorage, which the caller checks), which that torch's functions take of a few devices only.
+at::Tensor bytes_of_storage(const py::handle& object) {
+  const c10::Storage storage(c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(reinterpret_cast<THPStorage*>(object.ptr())->cdata));
+  at::Tensor bytes = at::empty({0}, c10::TensorOptions(storage.device()).dtype(at::kByte));
+  return bytes.set_(storage, 0, {static_cast<int64_t>(storage.nbytes())}, {1});
+}
+#endif
+
 const c10::impl::DeviceGuardImplInterface& guard() { return *c10::impl::getDeviceGuardImpl(c10::kPrivateUse1); }
 
 }  // namespace
@@ -118,6 +128,7 @@ void bind(pybind11::module_& m) {
           device = default_generator(device).device().index();  // -1 is the current one
           return py::reinterpret_steal<py::object>(THPGenerator_Wrap(at::make_generator<NPUGeneratorImpl>(device)));
         }));
+  m.def("bytes_of_storage", wrapped(&bytes_of_storage));
 #endif
 }
 
