@@ -1,11 +1,11 @@
 // What torch came to offer for every device - current device, streams, events, allocator, autocast -, for torch_npu/_compat.py.
 #include <torch/csrc/Generator.h>
-#include <torch/csrc/Storage.h>
 
 #include <string>
 
 #include "compat/autocast.h"
 #include "compat/python.h"
+#include "compat/storage.h"
 #include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
@@ -68,7 +68,7 @@ py::dict device_stats(c10::DeviceIndex device) {
 #if TORCH_NPU_TORCH_VERSION < 20100
 // A tensor of uint8 over a storage (torch.UntypedStorage, which the caller checks), which that torch's functions take of a few devices only.
 at::Tensor bytes_of_storage(const py::handle& object) {
-  const c10::Storage storage(c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(reinterpret_cast<THPStorage*>(object.ptr())->cdata));
+  const c10::Storage storage = torch_compat::storage_of(object.ptr());
   at::Tensor bytes = at::empty({0}, c10::TensorOptions(storage.device()).dtype(at::kByte));
   return bytes.set_(storage, 0, {static_cast<int64_t>(storage.nbytes())}, {1});
 }
