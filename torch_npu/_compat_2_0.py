@@ -200,7 +200,7 @@ def _is_npu_storage(value):
 def _storages(assign):
     """Before 2.1 torch's functions take storages of a fixed list of devices."""
     cls = torch.UntypedStorage
-    clone, copy_, set_ = cls.clone, cls.copy_, torch.Tensor.set_
+    clone, copy_, resize_, set_ = cls.clone, cls.copy_, cls.resize_, torch.Tensor.set_
 
     def bytes_of(storage):
         return _bindings().bytes_of_storage(_untyped(storage))
@@ -218,6 +218,13 @@ def _storages(assign):
         bytes_of(self).copy_(bytes_of(source), bool(non_blocking))
         return self
 
+    @functools.wraps(resize_)
+    def resize_on_npu(self, size):
+        if self.device.type != "npu":
+            return resize_(self, size)
+        _bindings().resize_storage(self, size)
+        return self
+
     @functools.wraps(set_)
     def set_to_npu(self, *args, **kwargs):
         if not _is_npu_storage(args[0] if args else kwargs.get("source")):
@@ -233,6 +240,7 @@ def _storages(assign):
 
     assign(cls, "clone", clone_on_npu)
     assign(cls, "copy_", copy_with_npu)
+    assign(cls, "resize_", resize_on_npu)
     assign(torch.Tensor, "set_", set_to_npu)
 
 

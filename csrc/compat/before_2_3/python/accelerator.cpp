@@ -10,6 +10,7 @@
 #include "device/runtime.h"
 #include "device/stream.h"
 #include "memory/allocators.h"
+#include "memory/storage.h"
 #include "python/bindings.h"
 
 namespace torch_npu {
@@ -129,6 +130,9 @@ void bind(pybind11::module_& m) {
           return py::reinterpret_steal<py::object>(THPGenerator_Wrap(at::make_generator<NPUGeneratorImpl>(device)));
         }));
   m.def("bytes_of_storage", wrapped(&bytes_of_storage));
+  m.def("resize_storage", wrapped([](const py::handle& object, size_t bytes) {
+          resize_storage_bytes(torch_compat::storage_of(object.ptr()).unsafeGetStorageImpl(), bytes);
+        }));
 #endif
 }
 
