@@ -28,7 +28,9 @@ DENSE = ("_to_sparse", "_to_sparse.sparse_dim", "_to_sparse_csr", "_to_sparse_cs
          "_nested_view_from_buffer", "_nested_compute_contiguous_strides_offsets", "_nested_tensor_from_mask",
          "_nested_tensor_from_mask_left_aligned", "is_set_to", "dequantize.self",
          # What older versions of torch keep per device although it consists of other operators.
-         "_unsafe_index.Tensor", "argsort.stable", "dense_dim", "sparse_dim")
+         "_unsafe_index.Tensor", "argsort.stable", "dense_dim", "sparse_dim", "tensordot.out",
+         # The same conversions before 2.1.
+         "to_sparse", "to_sparse.sparse_dim", "to_sparse_csr", "to_sparse_csc", "to_sparse_bsr", "to_sparse_bsc")
 
 #: The same, where CUDA has a kernel of its own and the CPU's is a loop over the list.
 LOOPS = ("_foreach_lgamma", "_foreach_lgamma_", "_foreach_mul.Tensor", "_foreach_mul_.Tensor")

@@ -188,17 +188,60 @@ def _pin_in_a_thread(assign):
     assign(torch.cuda, "current_device", current_device_of_loader)
 
 
+def _untyped(storage):
+    return storage._untyped_storage if isinstance(storage, torch.TypedStorage) else storage
+
+
+def _is_npu_storage(value):
+    value = _untyped(value)
+    return isinstance(value, torch.UntypedStorage) and value.device.type == "npu"
+
+
 def _storages(assign):
-    """Before 2.1 copies of a storage are made by name of a device, of a fixed list."""
-    clone = torch.UntypedStorage.clone
+    """Before 2.1 torch's functions take storages of a fixed list of devices."""
+    cls = torch.UntypedStorage
+    clone, copy_, resize_, set_ = cls.clone, cls.copy_, cls.resize_, torch.Tensor.set_
+
+    def bytes_of(storage):
+        return _bindings().bytes_of_storage(_untyped(storage))
 
     @functools.wraps(clone)
     def clone_on_npu(self):
-        if self.device.type != "npu":
-            return clone(self)
-        return torch.empty(self.nbytes(), dtype=torch.uint8, device=self.device).untyped_storage().copy_(self)
+        return bytes_of(self).clone().untyped_storage() if self.device.type == "npu" else clone(self)
 
-    assign(torch.UntypedStorage, "clone", clone_on_npu)
+    @functools.wraps(copy_)
+    def copy_with_npu(self, source, non_blocking=None):
+        if self.device.type != "npu" and not _is_npu_storage(source):
+            return copy_(self, source, non_blocking)
+        if self.nbytes() != source.nbytes():
+            raise RuntimeError(f"UntypedStorage.copy_: size does not match, self was {self.nbytes()} bytes but source was {source.nbytes()} bytes")
+        bytes_of(self).copy_(bytes_of(source), bool(non_blocking))
+        return self
+
+    @functools.wraps(resize_)
+    def resize_on_npu(self, size):
+        if self.device.type != "npu":
+            return resize_(self, size)
+        _bindings().resize_storage(self, size)
+        return self
+
+    @functools.wraps(set_)
+    def set_to_npu(self, *args, **kwargs):
+        if not _is_npu_storage(args[0] if args else kwargs.get("source")):
+            return set_(self, *args, **kwargs)
+        return of_storage(self, *args, **kwargs)
+
+    def of_storage(tensor, source, storage_offset=0, size=None, stride=None):
+        if isinstance(source, torch.TypedStorage) and source.dtype != tensor.dtype:
+            raise RuntimeError(f"set_: expected a storage of {tensor.dtype}, got one of {source.dtype}")
+        if size is None:
+            size = (_untyped(source).nbytes() // tensor.element_size(),)
+        return set_(tensor, bytes_of(source), storage_offset, size, *(() if stride is None else (stride,)))
+
+    assign(cls, "clone", clone_on_npu)
+    assign(cls, "copy_", copy_with_npu)
+    assign(cls, "resize_", resize_on_npu)
+    assign(torch.Tensor, "set_", set_to_npu)
 
 
 patches = [_autocast, _seeds, _fork_rng, _generators, _checkpoint, _pin_in_a_thread, _storages]

@@ -27,8 +27,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Half of `input` along `dim`, which is made positive.
-at::Tensor half_of(const char* op, const at::Tensor& input, int64_t& dim) {
+// The sizes of half of `input` along `dim`, which is made positive.
+c10::DimVector half_of(const char* op, const at::Tensor& input, int64_t& dim) {
   const at::ScalarType dtype = input.scalar_type();
   TORCH_CHECK_TYPE(dtype == at::kFloat || dtype == at::kHalf || dtype == at::kBFloat16, op,
                    ": the data type has to be float32, float16 or bfloat16, not ", launch::dtype_name(dtype));
@@ -37,11 +37,13 @@ at::Tensor half_of(const char* op, const at::Tensor& input, int64_t& dim) {
   TORCH_CHECK_VALUE(input.size(dim) % 2 == 0, op, ": dimension ", dim, " of shape ", input.sizes(), " cannot be halved");
   c10::DimVector sizes(input.sizes());
   sizes[dim] /= 2;
-  return at::empty(sizes, input.options());
+  return sizes;
 }
 
-void check_gradient(const char* op, const at::Tensor& grad, const at::Tensor& half) {
-  TORCH_CHECK_VALUE(grad.sizes() == half.sizes(), op, ": the gradient has shape ", grad.sizes(), ", the output has ", half.sizes());
+void check_gradient(const char* op, const at::Tensor& grad, const at::Tensor& input, int64_t& dim) {
+  const c10::DimVector expected = half_of(op, input, dim);
+  TORCH_CHECK_VALUE(grad.sizes() == at::IntArrayRef(expected), op, ": the gradient has shape ", grad.sizes(), ", the output has ",
+                    at::IntArrayRef(expected));
 }
 
 // On the CPU: the half that is activated and the other one, and their gradients in the order of the input.
@@ -63,7 +65,7 @@ string_view gelu_formula(int64_t approximate) { return approximate == 1 ? "tanh"
 TwoTensors geglu(const at::Tensor& input, int64_t dim, int64_t approximate, bool activate_left) {
   const DeviceScope scope(input);
   TORCH_CHECK_VALUE(approximate == 0 || approximate == 1, "npu_geglu: approximate is ", approximate, "; 0 (none) and 1 (tanh) exist");
-  at::Tensor out = half_of("npu_geglu", input, dim), gelu = at::empty(out.sizes(), out.options());
+  at::Tensor out = at::empty(half_of("npu_geglu", input, dim), input.options()), gelu = at::empty(out.sizes(), out.options());
   if (input.is_cpu()) {
     const Halves halves(input, dim, activate_left);
     at::gelu_out(gelu, halves.activated, gelu_formula(approximate));
@@ -79,7 +81,7 @@ TwoTensors geglu(const at::Tensor& input, int64_t dim, int64_t approximate, bool
 
 at::Tensor geglu_grad(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& gelu, int64_t dim, int64_t approximate, bool activate_left) {
   const DeviceScope scope(grad, input, gelu);
-  check_gradient("npu_geglu_grad", grad, half_of("npu_geglu_grad", input, dim));
+  check_gradient("npu_geglu_grad", grad, input, dim);
   if (input.is_cpu()) {
     const Halves halves(input, dim, activate_left);
     return halves.joined(at::gelu_backward(grad.mul(halves.other), halves.activated, gelu_formula(approximate)), grad.mul(gelu), dim);
@@ -94,7 +96,7 @@ at::Tensor geglu_grad(const at::Tensor& grad, const at::Tensor& input, const at:
 
 at::Tensor swiglu(const at::Tensor& input, int64_t dim) {
   const DeviceScope scope(input);
-  at::Tensor out = half_of("npu_swiglu", input, dim);
+  at::Tensor out = at::empty(half_of("npu_swiglu", input, dim), input.options());
   if (input.is_cpu()) {
     const Halves halves(input, dim, true);
     return at::mul_out(out, at::silu(halves.activated), halves.other);
@@ -108,7 +110,7 @@ at::Tensor swiglu(const at::Tensor& input, int64_t dim) {
 
 at::Tensor swiglu_backward(const at::Tensor& grad, const at::Tensor& input, int64_t dim) {
   const DeviceScope scope(grad, input);
-  check_gradient("npu_swiglu_backward", grad, half_of("npu_swiglu_backward", input, dim));
+  check_gradient("npu_swiglu_backward", grad, input, dim);
   if (input.is_cpu()) {
     const Halves halves(input, dim, true);
     return halves.joined(at::silu_backward(grad.mul(halves.other), halves.activated), grad.mul(at::silu(halves.activated)), dim);

@@ -1,10 +1,9 @@
 // Bindings for storages and events that processes share.
-#include <torch/csrc/DynamicTypes.h>
-
 #include <cstring>
 #include <tuple>
 
 #include "compat/python.h"
+#include "compat/storage.h"
 #include "device/event.h"
 #include "memory/sharing.h"
 #include "python/bindings.h"
@@ -13,7 +12,7 @@ namespace torch_npu {
 namespace {
 
 py::tuple share(const py::object& storage) {
-  const c10::Storage shared = torch::createStorage(storage.ptr());
+  const c10::Storage shared = torch_compat::storage_of(storage.ptr());
   SharedStorage s;
   {
     py::gil_scoped_release no_gil;

@@ -115,9 +115,12 @@ def test_mean_without_nan():
     torch.testing.assert_close(out.cpu(), torch.tensor([[1, math.nan, 4]]), equal_nan=True)
 
 
-@pytest.mark.parametrize("correction", [0, 1, 1.3, 5, 7])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.float16])
-def test_variance(correction, dtype):
+variance_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.float16])
+
+
+@variance_dtypes
+@pytest.mark.parametrize("correction", [0, 1, 5, 7])
+def test_variance(dtype, correction):
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
     if dtype == torch.complex64:
         x = x + 1j * x.roll(1, 0)
@@ -127,6 +130,11 @@ def test_variance(correction, dtype):
         if f in (torch.var, torch.std):
             f(x.npu(), 0, correction=correction, out=out)
             torch.testing.assert_close(out.cpu(), f(x, 0, correction=correction), equal_nan=True)
+
+
+@variance_dtypes
+def test_variance_with_a_fraction_as_correction(dtype):
+    test_variance(dtype, 1.3)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float64, torch.complex64])

@@ -21,7 +21,6 @@ __all__ = [
     "stream",
 ]
 
-_DEVICE_TYPE = _compat.DEVICE_TYPE
 
 
 class Stream(_compat.Stream):
@@ -81,7 +80,7 @@ class ExternalStream(Stream):
         _lazy_init()
         index = _get_device_index(device, optional=True)
         stream_id = _library.bindings().external_stream(stream_ptr, index)
-        return super().__new__(cls, stream_id=stream_id, device_index=index, device_type=_DEVICE_TYPE, **kwargs)
+        return super().__new__(cls, stream_id=stream_id, device_index=index, device_type=_compat.DEVICE_TYPE, **kwargs)
 
 
 class SyncLaunchStream(Stream):
@@ -97,7 +96,7 @@ class SyncLaunchStream(Stream):
         _lazy_init()
         if "stream_id" not in kwargs:
             index = _get_device_index(device, optional=True)
-            kwargs = {"stream_id": _library.bindings().sync_launch_stream(index, priority), "device_index": index, "device_type": _DEVICE_TYPE}
+            kwargs = {"stream_id": _library.bindings().sync_launch_stream(index, priority), "device_index": index, "device_type": _compat.DEVICE_TYPE}
         return super().__new__(cls, **kwargs)
 
 
@@ -219,7 +218,7 @@ def default_stream(device=None):
     _lazy_init()
     index = _get_device_index(device, optional=True)
     stream_id = _library.bindings().default_stream(index)
-    return Stream(stream_id=stream_id, device_index=index, device_type=_DEVICE_TYPE)
+    return Stream(stream_id=stream_id, device_index=index, device_type=_compat.DEVICE_TYPE)
 
 
 def set_stream(stream):

@@ -5,10 +5,12 @@
 
 #include "compat/autocast.h"
 #include "compat/python.h"
+#include "compat/storage.h"
 #include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
 #include "memory/allocators.h"
+#include "memory/storage.h"
 #include "python/bindings.h"
 
 namespace torch_npu {
@@ -64,6 +66,15 @@ py::dict device_stats(c10::DeviceIndex device) {
   return d;
 }
 
+#if TORCH_NPU_TORCH_VERSION < 20100
+// A tensor of uint8 over a storage (torch.UntypedStorage, which the caller checks), which that torch's functions take of a few devices only.
+at::Tensor bytes_of_storage(const py::handle& object) {
+  const c10::Storage storage = torch_compat::storage_of(object.ptr());
+  at::Tensor bytes = at::empty({0}, c10::TensorOptions(storage.device()).dtype(at::kByte));
+  return bytes.set_(storage, 0, {static_cast<int64_t>(storage.nbytes())}, {1});
+}
+#endif
+
 const c10::impl::DeviceGuardImplInterface& guard() { return *c10::impl::getDeviceGuardImpl(c10::kPrivateUse1); }
 
 }  // namespace
@@ -117,6 +128,10 @@ void bind(pybind11::module_& m) {
   m.def("new_generator", wrapped([](c10::DeviceIndex device) {
           device = default_generator(device).device().index();  // -1 is the current one
           return py::reinterpret_steal<py::object>(THPGenerator_Wrap(at::make_generator<NPUGeneratorImpl>(device)));
+        }));
+  m.def("bytes_of_storage", wrapped(&bytes_of_storage));
+  m.def("resize_storage", wrapped([](const py::handle& object, size_t bytes) {
+          resize_storage_bytes(torch_compat::storage_of(object.ptr()).unsafeGetStorageImpl(), bytes);
         }));
 #endif
 }

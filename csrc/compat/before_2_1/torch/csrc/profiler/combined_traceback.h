@@ -1,4 +1,4 @@
-// The calling thread's Python stack. Only where the thread holds the GIL: others have none to show.
+// The calling thread's Python stack.
 #pragma once
 
 #include <Python.h>
@@ -22,13 +22,15 @@ struct SymbolizedTracebacks {
 struct CapturedTraceback : public c10::GatheredContext {
   static std::shared_ptr<CapturedTraceback> gather(bool python, bool, bool) {
     auto captured = std::make_shared<CapturedTraceback>();
-    if (!python || Py_IsInitialized() == 0 || PyGILState_Check() == 0) return captured;
+    if (!python || Py_IsInitialized() == 0 || PyGILState_GetThisThreadState() == nullptr) return captured;
+    const PyGILState_STATE gil = PyGILState_Ensure();  // operators are called without it
     for (PyFrameObject* frame = PyEval_GetFrame(); frame != nullptr; frame = frame->f_back) {
       const char* file = PyUnicode_AsUTF8(frame->f_code->co_filename);
       const char* name = PyUnicode_AsUTF8(frame->f_code->co_name);
       captured->frames_.push_back({file == nullptr ? "" : file, name == nullptr ? "" : name,
                                    static_cast<uint64_t>(PyFrame_GetLineNumber(frame))});
     }
+    PyGILState_Release(gil);
     return captured;
   }
 
