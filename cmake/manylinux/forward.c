@@ -81,15 +81,17 @@ void old_condition_variable_wait(void* condition, void* lock);
 __asm__(".symver old_condition_variable_wait,_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE@GLIBCXX_3.4.11");
 void condition_variable_wait(void* condition, void* lock) { old_condition_variable_wait(condition, lock); }
 
-/* Exported since GCC 11, whose headers call them where GCC 8's called the copy constructor and the destructor, which count as well. */
+/* Exported since GCC 11, whose headers call them where GCC 8's called the copy constructor and the destructor. Assignment counts as well, and is
+   the one of the three that torch's libraries never export themselves: ld writes a broken symbol for a version of what they have without one. */
 void exception_addref(void* self) __asm__("_ZNSt15__exception_ptr13exception_ptr9_M_addrefEv");
 void exception_release(void* self) __asm__("_ZNSt15__exception_ptr13exception_ptr10_M_releaseEv");
-void old_exception_copy(void* to, const void* from);
-void old_exception_destroy(void* self);
-__asm__(".symver old_exception_copy,_ZNSt15__exception_ptr13exception_ptrC1ERKS0_@CXXABI_1.3.3");
-__asm__(".symver old_exception_destroy,_ZNSt15__exception_ptr13exception_ptrD1Ev@CXXABI_1.3.3");
+void* old_exception_assign(void* to, const void* from);
+__asm__(".symver old_exception_assign,_ZNSt15__exception_ptr13exception_ptraSERKS0_@CXXABI_1.3.3");
 void exception_addref(void* self) {
-  void* copy; /* an exception_ptr is one pointer; this one is never destroyed */
-  old_exception_copy(&copy, self);
+  void* copy = NULL; /* an exception_ptr is one pointer; this one is never destroyed */
+  old_exception_assign(&copy, self);
 }
-void exception_release(void* self) { old_exception_destroy(self); }
+void exception_release(void* self) {
+  void* none = NULL;
+  old_exception_assign(self, &none);
+}

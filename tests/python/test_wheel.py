@@ -66,6 +66,12 @@ def test_runs_on_older_systems(library):
     assert {(n, v) for n, v in needed if tuple(map(int, v.split("."))) > NEWEST_SYMBOLS[n]} == set()
 
 
+@pytest.mark.parametrize("library", sorted(PACKAGE.rglob("*.so*")), ids=lambda p: p.name)
+def test_symbols_are_whole(library):
+    done = subprocess.run(["readelf", "-W", "--dyn-syms", library], check=True, capture_output=True, text=True)
+    assert done.stderr == "" and "<corrupt>" not in done.stdout
+
+
 def wheel():
     if "TORCH_NPU_WHEEL" in os.environ:
         return Path(os.environ["TORCH_NPU_WHEEL"])
