@@ -181,8 +181,10 @@ audit_wheel() {
     printf auditwheel >"$env/made-of"
   fi
   rm -rf "$made"
-  if PATH=$env/bin:$PATH auditwheel repair --only-plat --plat "manylinux_2_28_$MACHINE" --exclude libtorch_cpu.so --exclude libtorch_python.so \
-      --exclude libtorch.so --exclude libc10.so -w "$made" "$WHEEL" >"$log" 2>&1; then
+  # auditwheel offers the platforms of the machine that it believes to run on.
+  local auditwheel="import platform, sys; platform.machine = lambda: '$MACHINE'; from auditwheel.main import main; sys.exit(main())"
+  if PATH=$env/bin:$PATH python -c "$auditwheel" repair --only-plat --plat "manylinux_2_28_$MACHINE" --exclude libtorch_cpu.so \
+      --exclude libtorch_python.so --exclude libtorch.so --exclude libc10.so -w "$made" "$WHEEL" >"$log" 2>&1; then
     rm "$WHEEL"
     WHEEL=$ROOT/dist/$(basename "$made"/*.whl)
     mv -f "$made"/*.whl "$WHEEL"

@@ -51,7 +51,7 @@ pip_for_machine --no-deps "$WHEEL"
 
 unshare --mount --propagation private bash -c '
   root=$1 site=$2 clone=$3; shift 3
-  mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev"
+  mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys"  # torch asks /sys for the processors
   mkdir -p "$root/clone" "$root/site" && mount --bind "$clone" "$root/clone" && mount --bind "$site" "$root/site"
   mount -t tmpfs tmpfs "$root/tmp"
   ln -sf python3 "$root/usr/bin/python"

@@ -5,6 +5,20 @@
 
 namespace torch_compat {
 
+#if TORCH_NPU_TORCH_VERSION < 20100
+// Where results belong of an operator that takes all its tensors in lists; torch left them on the CPU.
+inline c10::optional<c10::Device> device_of_lists(const c10::IValue* arguments, size_t n) {
+  c10::optional<c10::Device> device;
+  for (size_t i = 0; i < n; ++i) {
+    if (arguments[i].isTensor()) return c10::nullopt;
+    if (!device.has_value() && arguments[i].isTensorList() && !arguments[i].toTensorList().empty()) {
+      device = arguments[i].toTensorList().get(0).device();
+    }
+  }
+  return device;
+}
+#endif
+
 inline void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 #if TORCH_NPU_TORCH_VERSION < 20100
   for (const c10::Argument& output : op.schema().returns()) {
@@ -12,7 +26,19 @@ inline void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack
                 " appears to be a view operator, but it has no implementation for npu. View operators don't support falling back to run "
                 "on the CPU, since the tensor's storage cannot be shared across devices.");
   }
+  const size_t n = op.schema().arguments().size();
+  const auto device = device_of_lists(stack->data() + (stack->size() - n), n);
   at::native::cpu_fallback(op, stack);
+  if (!device.has_value()) return;
+  for (size_t i = stack->size() - op.schema().returns().size(); i < stack->size(); ++i) {
+    c10::IValue& result = (*stack)[i];
+    if (result.isTensor() && result.toTensor().defined()) result = result.toTensor().to(*device);
+    if (result.isTensorList()) {
+      c10::List<at::Tensor> moved;
+      for (const at::Tensor& t : result.toTensorVector()) moved.push_back(t.to(*device));
+      result = std::move(moved);
+    }
+  }
 #else
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
 #endif

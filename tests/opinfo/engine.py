@@ -143,7 +143,7 @@ def _copy(tensor, device):
         elif tensor.is_contiguous() or tensor.numel() == 0 or tensor.is_conj() or tensor.is_neg() or tensor._is_zerotensor():
             moved = tensor.detach().to(device, copy=True)
         else:
-            extent = tensor.untyped_storage().nbytes() // tensor.itemsize
+            extent = tensor.untyped_storage().nbytes() // tensor.element_size()
             flat = tensor.detach().as_strided((extent,), (1,), 0)
             moved = flat.to(device, copy=True).as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
     return moved.requires_grad_(tensor.requires_grad)
@@ -240,7 +240,7 @@ def _on_cpu(t):
 def _bits(t):
     if t.is_complex():
         t = torch.view_as_real(t)
-    return t.contiguous().view(_INTEGERS[t.itemsize])
+    return t.contiguous().view(_INTEGERS[t.element_size()])
 
 
 class Judge:

@@ -56,7 +56,7 @@ def test_table():
     x = torch.ones(2).npu()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ops.joined([x, x])
+        assert ops.joined([x, x]).device == x.device
         for _ in range(2):
             ops.scaled(x)
     table = torch_npu.fallbacks()

@@ -170,10 +170,10 @@ def test_wait_event_orders_streams():
     for _ in range(20):
         x = long_work(3)
         e = torch.npu.current_stream().record_event()
-        s.wait_event(e)
+        s.wait_event(event=e)
         with torch.npu.stream(s):
             y = x + 1
-        torch.npu.current_stream().wait_stream(s)
+        torch.npu.current_stream().wait_stream(stream=s)
         assert torch.equal(y.cpu(), x.cpu() + 1)
 
 

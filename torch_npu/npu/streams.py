@@ -60,6 +60,14 @@ class Stream(_compat.Stream):
         event.record(self)
         return event
 
+    def wait_event(self, event):
+        """What the stream is given from now on waits for ``event``."""
+        super().wait_event(event)
+
+    def wait_stream(self, stream):
+        """What the stream is given from now on waits for all that ``stream`` has been given so far."""
+        super().wait_stream(stream)
+
     @property
     def _as_parameter_(self):
         return ctypes.c_void_p(self.npu_stream)
