@@ -28,7 +28,7 @@ using torch::autograd::Function;
 using torch::autograd::variable_list;
 
 // The sizes of half of `input` along `dim`, which is made positive.
-c10::DimVector half_of(const char* op, const at::Tensor& input, int64_t& dim) {
+c10::DimVector half_sizes(const char* op, const at::Tensor& input, int64_t& dim) {
   const at::ScalarType dtype = input.scalar_type();
   TORCH_CHECK_TYPE(dtype == at::kFloat || dtype == at::kHalf || dtype == at::kBFloat16, op,
                    ": the data type has to be float32, float16 or bfloat16, not ", launch::dtype_name(dtype));
@@ -41,7 +41,7 @@ c10::DimVector half_of(const char* op, const at::Tensor& input, int64_t& dim) {
 }
 
 void check_gradient(const char* op, const at::Tensor& grad, const at::Tensor& input, int64_t& dim) {
-  const c10::DimVector expected = half_of(op, input, dim);
+  const c10::DimVector expected = half_sizes(op, input, dim);
   TORCH_CHECK_VALUE(grad.sizes() == at::IntArrayRef(expected), op, ": the gradient has shape ", grad.sizes(), ", the output has ",
                     at::IntArrayRef(expected));
 }
@@ -65,7 +65,7 @@ string_view gelu_formula(int64_t approximate) { return approximate == 1 ? "tanh"
 TwoTensors geglu(const at::Tensor& input, int64_t dim, int64_t approximate, bool activate_left) {
   const DeviceScope scope(input);
   TORCH_CHECK_VALUE(approximate == 0 || approximate == 1, "npu_geglu: approximate is ", approximate, "; 0 (none) and 1 (tanh) exist");
-  at::Tensor out = at::empty(half_of("npu_geglu", input, dim), input.options()), gelu = at::empty(out.sizes(), out.options());
+  at::Tensor out = at::empty(half_sizes("npu_geglu", input, dim), input.options()), gelu = at::empty(out.sizes(), out.options());
   if (input.is_cpu()) {
     const Halves halves(input, dim, activate_left);
     at::gelu_out(gelu, halves.activated, gelu_formula(approximate));
@@ -96,7 +96,7 @@ at::Tensor geglu_grad(const at::Tensor& grad, const at::Tensor& input, const at:
 
 at::Tensor swiglu(const at::Tensor& input, int64_t dim) {
   const DeviceScope scope(input);
-  at::Tensor out = at::empty(half_of("npu_swiglu", input, dim), input.options());
+  at::Tensor out = at::empty(half_sizes("npu_swiglu", input, dim), input.options());
   if (input.is_cpu()) {
     const Halves halves(input, dim, true);
     return at::mul_out(out, at::silu(halves.activated), halves.other);

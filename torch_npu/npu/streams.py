@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 
-
 class Stream(_compat.Stream):
     """A queue of work on a device; work on different streams has no order but the one that events make.
 
