@@ -51,7 +51,17 @@ pip_for_machine --no-deps "$WHEEL"
 
 unshare --mount --propagation private bash -c '
   root=$1 site=$2 clone=$3; shift 3
-  mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys"  # torch asks /sys for the processors
+  mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys"
+  # torch asks /sys for the processors; those of Arm say there what they are, and one of its libraries complains on stderr if they do not.
+  processors=sys/devices/system/cpu
+  mount -t tmpfs tmpfs "$root/$processors"
+  cp "/$processors"/{possible,present,online,kernel_max} "$root/$processors"
+  for processor in "/$processors"/cpu[0-9]*; do
+    copy=$root$processor
+    mkdir -p "$copy/regs/identification"
+    cp -r "$processor/topology" "$copy"
+    echo 0x00000000000f0510 >"$copy/regs/identification/midr_el1"  # as QEMU answers
+  done
   mkdir -p "$root/clone" "$root/site" && mount --bind "$clone" "$root/clone" && mount --bind "$site" "$root/site"
   mount -t tmpfs tmpfs "$root/tmp"
   ln -sf python3 "$root/usr/bin/python"
