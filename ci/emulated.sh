@@ -19,18 +19,22 @@ find_python
 qemu=$("qemu-$MACHINE-static" --version 2>/dev/null | sed -n 's/.* version \([0-9]*\).*/\1/p') || true
 [ "${qemu:-0}" -ge 8 ] || fail "qemu-$MACHINE-static is ${qemu:-not installed}: QEMU 8 or newer is needed; Debian 12 has it as: apt install -t bookworm-backports qemu-user-static"
 
+# An Armv8.2 without SVE and bfloat16, as in the hosts of Ascend cards: oneDNN in torch 2.1's wheel has no bfloat16 for processors that have it.
+export QEMU_CPU=neoverse-n1 PROCESSOR=0x00000000414fd0c1
+
 ROOT_DIRECTORY=$ROOT/build/root-$MACHINE SITE=$ROOT/build/site-$COMBINATION
 HANDLER=/proc/sys/fs/binfmt_misc
 if [ ! -e "$HANDLER/register" ]; then mount -t binfmt_misc binfmt_misc "$HANDLER"; fi
 if [ ! -e "$HANDLER/qemu-$MACHINE" ]; then
   printf '%s' ':qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/bin/qemu-aarch64-static:F' >"$HANDLER/register"
 fi
-if [ ! -f "$ROOT_DIRECTORY/complete" ]; then
+packages=python3,libstdc++6,libgomp1,g++  # some tests compile a program
+if ! made_of "$ROOT_DIRECTORY/made-of" "$packages"; then
   say "root ${ROOT_DIRECTORY#"$ROOT"/}"
   rm -rf "$ROOT_DIRECTORY"
-  debootstrap --arch=arm64 --variant=minbase --include=python3,libstdc++6,libgomp1,binutils bookworm "$ROOT_DIRECTORY" \
+  debootstrap --arch=arm64 --variant=minbase --include="$packages" bookworm "$ROOT_DIRECTORY" \
     >"$ROOT_DIRECTORY.log" 2>&1 || fail "debootstrap failed; its output is in ${ROOT_DIRECTORY#"$ROOT"/}.log"
-  touch "$ROOT_DIRECTORY/complete"
+  printf '%s' "$packages" >"$ROOT_DIRECTORY/made-of"
 fi
 
 # pip of this machine chooses and unpacks the other machine's files: much faster than emulated.
@@ -60,10 +64,11 @@ unshare --mount --propagation private bash -c '
     copy=$root$processor
     mkdir -p "$copy/regs/identification"
     cp -r "$processor/topology" "$copy"
-    echo 0x00000000000f0510 >"$copy/regs/identification/midr_el1"  # as QEMU answers
+    echo "$PROCESSOR" >"$copy/regs/identification/midr_el1"
   done
-  mkdir -p "$root/clone" "$root/site" && mount --bind "$clone" "$root/clone" && mount --bind "$site" "$root/site"
+  installed=$root/usr/local/lib/python3.11/dist-packages
+  mkdir -p "$root/clone" "$installed" && mount --bind "$clone" "$root/clone" && mount --bind "$site" "$installed"
   mount -t tmpfs tmpfs "$root/tmp"
   ln -sf python3 "$root/usr/bin/python"
-  exec chroot "$root" /usr/bin/env -C /clone PYTHONPATH=/site PATH=/usr/bin:/bin "$@"
+  exec chroot "$root" /usr/bin/env -C /clone PATH=/usr/bin:/bin "$@"
 ' emulated "$ROOT_DIRECTORY" "$SITE" "$ROOT" "${REST[@]}"
