@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import inspect
 import types
 
 import torch
@@ -399,7 +400,15 @@ def _load_into_pinned_memory(assign):
     assign(_BaseDataLoaderIter, "__init__", __init__)
 
 
-patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory]
+def _checkpoint_for_npu(assign):
+    """torch.utils.checkpoint of 2.1 sets generators back on the device type of their states. These are CPU tensors, for which it takes the default."""
+    from torch.utils import checkpoint
+
+    if hasattr(checkpoint, "DefaultDeviceType") and "device_type" not in inspect.signature(checkpoint.set_device_states).parameters:
+        assign(checkpoint.DefaultDeviceType, "_default_device_type", "npu")
+
+
+patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory, _checkpoint_for_npu]
 if not hasattr(torch.utils, "generate_methods_for_privateuse1_backend"):  # 2.0
     from torch_npu import _compat_2_0
 

@@ -303,4 +303,4 @@ class TestAutograd(TestCase):
         self.assertEqual(x.grad.cpu(), torch.ones(1 << 14).exp())
 
 
-instantiate_device_type_tests(TestAutograd, globals(), only_for="npu")
+instantiate_device_type_tests(TestAutograd, globals())
