@@ -49,7 +49,7 @@ class TestSerialization(TestCase):
         for where in (device, "npu", torch.device(device), lambda storage, location: storage.npu() if hasattr(storage, "npu") else storage.to(device=device)):
             loaded = round_trip(torch.arange(4.0), map_location=where, weights_only=weights_only)
             self.assertEqual((loaded.device.type, loaded.tolist()), ("npu", [0.0, 1.0, 2.0, 3.0]))
-        with self.assertRaisesRegex((RuntimeError, pickle.UnpicklingError), "npu"):  # with weights_only torch 2.1 makes the second of the first
+        with self.assertRaisesRegex((RuntimeError, ValueError, pickle.UnpicklingError), "npu"):  # it depends on the torch version which
             round_trip(torch.arange(4.0), map_location="npu:99", weights_only=weights_only)
 
     def test_mmap(self, device):
@@ -106,6 +106,8 @@ class TestSerialization(TestCase):
         self.assertEqual([p.cpu() for p in twin.parameters()], [p.cpu() for p in model.parameters()])
         whole = round_trip(model, weights_only=False)
         self.assertEqual(whole.eval()(x).cpu(), model.eval()(x).cpu())
+
+    def test_assigned_state(self, device):
         assigned = nn.Linear(2, 2, device="meta")
         assigned.load_state_dict(nn.Linear(2, 2).to(device).state_dict(), assign=True)
         self.assertEqual(assigned.weight.device.type, "npu")
