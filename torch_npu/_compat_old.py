@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import inspect
 import types
 
 import torch
@@ -43,6 +44,7 @@ OutOfMemoryError = torch._C._OutOfMemoryError if hasattr(torch._C, "_OutOfMemory
 
 
 def _set_stream(stream):
+    _side_streams.setdefault((stream.stream_id, stream.device_index), stream)
     _bindings().set_current_stream(stream.stream_id, stream.device_index)
 
 
@@ -399,7 +401,49 @@ def _load_into_pinned_memory(assign):
     assign(_BaseDataLoaderIter, "__init__", __init__)
 
 
-patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory]
+def _checkpoint_for_npu(assign):
+    """torch.utils.checkpoint of 2.1 sets generators back on the device type of their states. These are CPU tensors, for which it takes the default."""
+    from torch.utils import checkpoint
+
+    if hasattr(checkpoint, "DefaultDeviceType") and "device_type" not in inspect.signature(checkpoint.set_device_states).parameters:
+        assign(checkpoint.DefaultDeviceType, "_default_device_type", "npu")
+
+
+#: Streams that were made current, by id and device.
+_side_streams = {}
+
+
+class _Engine:
+    """Autograd's engine, ordered with the streams of programs. It runs nodes of npus on their default streams, as it knows streams of CUDA only,
+    so these wait for all streams that forward may have run on, and the streams for what they were given by backward."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def run_backward(self, *args, **kwargs):
+        pairs = [(default, stream) for default, stream in map(_with_default, list(_side_streams.values())) if default != stream]
+        for default, stream in pairs:
+            default.wait_stream(stream)
+        try:
+            return self._engine.run_backward(*args, **kwargs)
+        finally:
+            for default, stream in pairs:
+                Stream.wait_stream(stream, default)
+
+
+def _with_default(stream):
+    index = stream.device_index
+    return Stream(stream_id=_bindings().default_stream(index), device_index=index, device_type=DEVICE_TYPE), stream
+
+
+def _backward_on_streams(assign):
+    assign(torch.autograd.Variable, "_execution_engine", _Engine(torch.autograd.Variable._execution_engine))
+
+
+patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory, _checkpoint_for_npu, _backward_on_streams]
 if not hasattr(torch.utils, "generate_methods_for_privateuse1_backend"):  # 2.0
     from torch_npu import _compat_2_0
 

@@ -1,8 +1,6 @@
 """Shared by the Python tests. They run on whichever npu the environment gives: softcann without CANN, else the card."""
 
-import csv
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -10,40 +8,12 @@ import sys
 import pytest
 import torch
 
-#: {file or file::test: (torch version that it needs, why)}
-NEEDS_TORCH = {
-    row["test"]: (row["torch"], row["why"])
-    for row in csv.DictReader((pathlib.Path(__file__).parent / "needs_torch.csv").read_text().splitlines())
-}
-
-
-def _numbers(version):
-    return tuple(int(n) for n in version.split("+")[0].split(".")[:2])
-
-
-def _lacking(*names):
-    for name in names:
-        version, why = NEEDS_TORCH.get(name, ("0.0", ""))
-        if _numbers(torch.__version__) < _numbers(version):
-            return f"needs torch {version}: {why}"
-    return None
-
 
 def _autoload(code):
     """For a program that leaves it to torch to import torch_npu, which it does from 2.5 on: the line that does it before."""
-    needed = _numbers(torch.__version__) < (2, 5) and not re.search(r"\bimport\b.*\btorch_npu\b|\bfrom torch_npu\b", code)
+    version = tuple(int(n) for n in torch.__version__.split(".")[:2])
+    needed = version < (2, 5) and not re.search(r"\bimport\b.*\btorch_npu\b|\bfrom torch_npu\b", code)
     return "import torch_npu\n" if needed else ""
-
-#: Files that this torch cannot even import.
-collect_ignore = [name for name in NEEDS_TORCH if "::" not in name and _lacking(name)]
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        unnumbered = re.sub(r"-\d+\]$", "]", item.name)
-        why = _lacking(*(f"{item.path.name}::{name}" for name in (item.originalname, item.name, unnumbered)))
-        if why:
-            item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.fixture

@@ -302,5 +302,16 @@ class TestAutograd(TestCase):
         torch.npu.synchronize()
         self.assertEqual(x.grad.cpu(), torch.ones(1 << 14).exp())
 
+    def test_backward_called_on_a_stream(self, device):
+        stream = torch.npu.Stream()
+        x = ones(device, 1 << 14)
+        y = x.exp().sum()
+        stream.wait_stream(torch.npu.current_stream())
+        with torch.npu.stream(stream):
+            y.backward()
+            gradient = x.grad.clone()
+        stream.synchronize()
+        self.assertEqual(gradient.cpu(), torch.ones(1 << 14).exp())
 
-instantiate_device_type_tests(TestAutograd, globals(), only_for="npu")
+
+instantiate_device_type_tests(TestAutograd, globals())

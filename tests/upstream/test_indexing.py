@@ -163,4 +163,4 @@ class TestIndexing(ComparingTestCase):
         self.assertRaises(RuntimeError, lambda: bool(x))
 
 
-instantiate_device_type_tests(TestIndexing, globals(), only_for="npu")
+instantiate_device_type_tests(TestIndexing, globals())

@@ -97,4 +97,4 @@ class TestReductions(ComparingTestCase):
             self.compare(f"{f.__name__} by row", lambda: f(y, 1), lambda: f(x, 1))
 
 
-instantiate_device_type_tests(TestReductions, globals(), only_for="npu")
+instantiate_device_type_tests(TestReductions, globals())

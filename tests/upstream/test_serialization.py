@@ -1,7 +1,6 @@
 """Serialization of npu tensors: torch.save and load, map_location, aliasing, modules and optimizers, pickle and deepcopy."""
 
 import copy
-import inspect
 import io
 import pickle
 import tempfile
@@ -13,7 +12,9 @@ from torch.testing._internal.common_device_type import dtypes, instantiate_devic
 from torch.testing._internal.common_utils import TestCase, parametrize
 
 DTYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32,
-          torch.float64, torch.complex64, torch.complex128, *(getattr(torch, n) for n in ("float8_e4m3fn", "float8_e5m2") if hasattr(torch, n)))
+          torch.float64, torch.complex64, torch.complex128)
+if not torch.__version__.startswith(("2.0.", "2.1.")):  # 2.0 has no float8, 2.1 does not save it
+    DTYPES += (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 def round_trip(value, zipped=True, **kwargs):
@@ -48,10 +49,9 @@ class TestSerialization(TestCase):
         for where in (device, "npu", torch.device(device), lambda storage, location: storage.npu() if hasattr(storage, "npu") else storage.to(device=device)):
             loaded = round_trip(torch.arange(4.0), map_location=where, weights_only=weights_only)
             self.assertEqual((loaded.device.type, loaded.tolist()), ("npu", [0.0, 1.0, 2.0, 3.0]))
-        with self.assertRaisesRegex(RuntimeError, "npu"):
+        with self.assertRaisesRegex((RuntimeError, ValueError, pickle.UnpicklingError), "npu"):  # it depends on the torch version which
             round_trip(torch.arange(4.0), map_location="npu:99", weights_only=weights_only)
 
-    @unittest.skipUnless("mmap" in inspect.signature(torch.load).parameters, "torch.load maps files since 2.1")
     def test_mmap(self, device):
         with tempfile.NamedTemporaryFile() as f:
             torch.save({"x": torch.arange(4.0), "y": torch.ones(2, device=device)}, f.name)
@@ -106,6 +106,8 @@ class TestSerialization(TestCase):
         self.assertEqual([p.cpu() for p in twin.parameters()], [p.cpu() for p in model.parameters()])
         whole = round_trip(model, weights_only=False)
         self.assertEqual(whole.eval()(x).cpu(), model.eval()(x).cpu())
+
+    def test_assigned_state(self, device):
         assigned = nn.Linear(2, 2, device="meta")
         assigned.load_state_dict(nn.Linear(2, 2).to(device).state_dict(), assign=True)
         self.assertEqual(assigned.weight.device.type, "npu")
@@ -134,4 +136,4 @@ class TestSerialization(TestCase):
         self.assertEqual((loaded.shape, loaded.device.type), ((3,), "npu"))
 
 
-instantiate_device_type_tests(TestSerialization, globals(), only_for="npu")
+instantiate_device_type_tests(TestSerialization, globals())

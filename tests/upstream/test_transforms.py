@@ -93,4 +93,4 @@ class TestTransforms(TestCase):
                 "test_schema", "test_faketensor", "test_aot_dispatch_dynamic"))  # the check of registrations knows no other devices
 
 
-instantiate_device_type_tests(TestTransforms, globals(), only_for="npu")
+instantiate_device_type_tests(TestTransforms, globals())

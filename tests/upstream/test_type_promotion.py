@@ -99,4 +99,4 @@ class TestTypePromotion(ComparingTestCase):
         self.assertEqual(torch.add(torch.tensor(2.0), x).device, x.device)
 
 
-instantiate_device_type_tests(TestTypePromotion, globals(), only_for="npu")
+instantiate_device_type_tests(TestTypePromotion, globals())

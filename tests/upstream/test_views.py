@@ -166,4 +166,4 @@ class TestViews(TestCase):
         self.assertEqual(z.tolist(), [1.0, 1.0])
 
 
-instantiate_device_type_tests(TestViews, globals(), only_for="npu")
+instantiate_device_type_tests(TestViews, globals())

@@ -1,0 +1,40 @@
+"""What tests need of torch: a row of needs_torch.csv names a test, or a file of tests, and the version that it runs with."""
+
+import csv
+import pathlib
+import re
+
+import pytest
+import torch
+
+#: {file or file::test: (torch version that it needs, why)}
+NEEDS_TORCH = {
+    row["test"]: (row["torch"], row["why"])
+    for row in csv.DictReader((pathlib.Path(__file__).parent / "needs_torch.csv").read_text().splitlines())
+}
+
+
+def _numbers(version):
+    return tuple(int(n) for n in version.split("+")[0].split(".")[:2])
+
+
+def _lacking(*names):
+    for name in names:
+        version, why = NEEDS_TORCH.get(name, ("0.0", ""))
+        if _numbers(torch.__version__) < _numbers(version):
+            return f"needs torch {version}: {why}"
+    return None
+
+
+def pytest_ignore_collect(collection_path):
+    """Leaves out files that this torch cannot even import."""
+    return True if _lacking(collection_path.name) else None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        unnumbered = re.sub(r"-\d+\]$", "]", item.name)
+        for_every_device = re.sub(r"_npu(_.*)?$", "", item.name)  # upstream's harness adds the device
+        why = _lacking(*(f"{item.path.name}::{name}" for name in (getattr(item, "originalname", None), item.name, unnumbered, for_every_device)))
+        if why:
+            item.add_marker(pytest.mark.skip(reason=why))
