@@ -544,7 +544,7 @@ print("ok")
 
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_external_events_under_schedules(run_python, seed):
-    done = run_python(f"SEED = {seed}\n" + EXTERNAL_EVENTS, timeout=100, SOFTCANN_SCHEDULE=seed, TASK_QUEUE_ENABLE=(0, 2)[seed % 2])
+    done = run_python(f"SEED = {seed}\n" + EXTERNAL_EVENTS, SOFTCANN_SCHEDULE=seed, TASK_QUEUE_ENABLE=(0, 2)[seed % 2])
     assert done.stdout == "ok\n"
 
 
@@ -555,7 +555,7 @@ event = torch.npu.ExternalEvent()
 event.wait(torch.npu.Stream())
 torch.npu.default_stream().synchronize()
 del event
-""", timeout=60)
+""")
     assert done.stderr == ""
 
 
