@@ -95,8 +95,12 @@ KnownKeys with_kernel, without_kernel;
 
 constexpr std::pair<at::ScalarType, std::string_view> kHalfTypes[] = {{at::kHalf, "not implemented for 'Half'"},
                                                                      {at::kBFloat16, "not implemented for 'BFloat16'"}};
-// oneDNN's, which ATen asks for products in a half type wherever the processor has it: its build may know it for fewer processors.
-constexpr std::string_view kNoPrimitive = "could not create a primitive";
+
+// oneDNN's error. ATen asks it for products by type and processor, and it may not know them for these: torch 2.1's on aarch64 has no
+// product of float32 with a single column. It writes nothing before.
+bool lacks_primitive(const std::exception& error) {
+  return std::string_view(error.what()).find("could not create a primitive") != std::string_view::npos;
+}
 
 uint64_t mix(uint64_t h, uint64_t value) {
   h = (h ^ value) * 0x9E3779B97F4A7C15u;
@@ -122,7 +126,7 @@ bool matches(at::IntArrayRef shape, at::IntArrayRef expected) {
 
 at::ScalarType Call::type(size_t i) const {
   const at::ScalarType type = scalar_type(static_cast<aclDataType>(values_[i].integer));
-  return type == widened_ && type != at::ScalarType::Undefined ? at::kFloat : type;
+  return type == narrow_ && type != at::ScalarType::Undefined ? wide_ : type;
 }
 
 void Call::fail_element(size_t i, size_t k) const {
@@ -362,7 +366,7 @@ void Call::compute() {
     const uint64_t key = layout_key(half);
     if (key == 0) continue;
     if (with_kernel.contains(key)) return row_->compute(*this);
-    if (without_kernel.contains(key)) return compute_in_float(half);
+    if (without_kernel.contains(key)) return compute_wider(half);
     c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 2> before;
     for (const Output& output : outputs_) {
       if (op_->parameters[output.parameter].direction != nnop::Direction::kInOut) continue;
@@ -376,29 +380,51 @@ void Call::compute() {
     } catch (const c10::Error& error) {
       if (error.msg().find(sentence) == std::string::npos) throw;
     } catch (const std::exception& error) {
-      if (std::string_view(error.what()).find(kNoPrimitive) == std::string_view::npos) throw;
+      if (!lacks_primitive(error)) throw;
     }
     for (auto& [tensor, old] : before) tensor.copy_(old);
     without_kernel.insert(key);
-    return compute_in_float(half);
+    return compute_wider(half);
   }
-  row_->compute(*this);
+  try {
+    return row_->compute(*this);
+  } catch (const c10::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    const auto in_place = [this](const Output& output) { return op_->parameters[output.parameter].direction == nnop::Direction::kInOut; };
+    if (!lacks_primitive(error) || std::any_of(outputs_.begin(), outputs_.end(), in_place)) throw;
+  }
+  compute_wider(at::kFloat);
 }
 
-void Call::compute_in_float(at::ScalarType half) {
+void Call::compute_wider(at::ScalarType type) {
+  if (type != at::kFloat) {
+    try {
+      return compute_as(type, at::kFloat);
+    } catch (const c10::Error&) {
+      throw;
+    } catch (const std::exception& error) {
+      if (!lacks_primitive(error)) throw;
+    }
+  }
+  compute_as(type, at::kDouble);
+}
+
+void Call::compute_as(at::ScalarType narrow, at::ScalarType wide) {
   struct Back {
     Call& call;
     std::vector<std::pair<size_t, at::Tensor>> tensors;
     ~Back() {
       for (auto& [i, tensor] : tensors) call.tensors_[i] = std::move(tensor);
-      call.widened_ = at::ScalarType::Undefined;
+      call.narrow_ = at::ScalarType::Undefined;
     }
   } back{*this, {}};
-  widened_ = half;
+  narrow_ = narrow;
+  wide_ = wide;
   for (size_t i = 0; i < used_; ++i) {
-    if (!tensors_[i].defined() || tensors_[i].scalar_type() != half) continue;
+    if (!tensors_[i].defined() || tensors_[i].scalar_type() != narrow) continue;
     back.tensors.emplace_back(i, tensors_[i]);
-    tensors_[i] = tensors_[i].to(at::kFloat);
+    tensors_[i] = tensors_[i].to(wide);
   }
   row_->compute(*this);
   check_outputs();

@@ -148,9 +148,10 @@ class Call {
   bool make_scratch(std::vector<at::Tensor>& to, Contents contents) const;
   uint64_t key() const;
   void check() { row_->check(*this); }
-  // The row, in float32 where ATen has no kernel for the half type at hand.
+  // The row, in a wider type where the CPU has no kernel for the one at hand: in float32, or in float64 where it has none for that either.
   void compute();
-  void compute_in_float(at::ScalarType half);
+  void compute_wider(at::ScalarType type);
+  void compute_as(at::ScalarType narrow, at::ScalarType wide);
   // Of the shapes and strides of tensors, if some are of the type `half`; else 0.
   uint64_t layout_key(at::ScalarType half) const;
   // Throws if an output changed its shape.
@@ -170,7 +171,7 @@ class Call {
   c10::SmallVector<int64_t, 32> shapes_;
   bool trying_ = false;   // what runs is no computation of the client's
   bool unknown_ = false;  // ATen has no shape function for these arguments
-  at::ScalarType widened_ = at::ScalarType::Undefined;  // tensors of this type are float32 ones now
+  at::ScalarType narrow_ = at::ScalarType::Undefined, wide_ = at::ScalarType::Undefined;  // tensors of the first type are of the second now
   std::vector<const aclTensor*> clients_;  // by parameter, for resized outputs
 };
 
