@@ -11,8 +11,7 @@ import torch
 
 def _autoload(code):
     """For a program that leaves it to torch to import torch_npu, which it does from 2.5 on: the line that does it before."""
-    version = tuple(int(n) for n in torch.__version__.split(".")[:2])
-    needed = version < (2, 5) and not re.search(r"\bimport\b.*\btorch_npu\b|\bfrom torch_npu\b", code)
+    needed = torch.__version__ < (2, 5) and not re.search(r"\bimport\b.*\btorch_npu\b|\bfrom torch_npu\b", code)
     return "import torch_npu\n" if needed else ""
 
 

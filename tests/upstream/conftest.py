@@ -12,7 +12,7 @@ import torch
 import torch_npu  # torch before 2.5 does not import it by itself, and the harness of 2.1 looks for torch.npu
 
 HERE = Path(__file__).resolve().parent
-if torch.__version__.startswith("2.0."):
+if torch.__version__ < (2, 1):
     os.environ.setdefault("TORCH_TEST_DEVICES", str(HERE / "npu_test_base.py"))
     os.environ.setdefault("PYTORCH_TESTING_DEVICE_ONLY_FOR", "npu")
 os.environ.setdefault("PYTORCH_TESTING_DEVICE_ONLY_FOR", "privateuse1")

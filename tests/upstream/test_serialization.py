@@ -13,7 +13,7 @@ from torch.testing._internal.common_utils import TestCase, parametrize
 
 DTYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32,
           torch.float64, torch.complex64, torch.complex128)
-if not torch.__version__.startswith(("2.0.", "2.1.")):  # 2.0 has no float8, 2.1 does not save it
+if torch.__version__ >= (2, 2):  # 2.0 has no float8, 2.1 does not save it
     DTYPES += (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
