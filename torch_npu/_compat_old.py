@@ -443,7 +443,9 @@ def _backward_on_streams(assign):
     assign(torch.autograd.Variable, "_execution_engine", _Engine(torch.autograd.Variable._execution_engine))
 
 
-patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory, _checkpoint_for_npu, _backward_on_streams]
+patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory, _checkpoint_for_npu]
+if not hasattr(torch._C, "_get_accelerator"):  # before 2.3, whose engine runs nodes on the streams of forward whatever the accelerator
+    patches.append(_backward_on_streams)
 if not hasattr(torch.utils, "generate_methods_for_privateuse1_backend"):  # 2.0
     from torch_npu import _compat_2_0
 

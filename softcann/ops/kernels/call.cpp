@@ -363,6 +363,7 @@ uint64_t Call::layout_key(at::ScalarType half) const {
 }
 
 void Call::compute() {
+  const auto in_place = [this](const Output& output) { return op_->parameters[output.parameter].direction == nnop::Direction::kInOut; };
   for (const auto& [half, sentence] : kHalfTypes) {
     const uint64_t key = layout_key(half);
     if (key == 0) continue;
@@ -370,7 +371,7 @@ void Call::compute() {
     if (without_kernel.contains(key)) return compute_wider(half);
     c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 2> before;
     for (const Output& output : outputs_) {
-      if (op_->parameters[output.parameter].direction != nnop::Direction::kInOut) continue;
+      if (!in_place(output)) continue;
       const at::Tensor& tensor = tensors_[output.tensor];
       before.emplace_back(tensor, tensor.clone());
     }
@@ -390,7 +391,6 @@ void Call::compute() {
   try {
     return row_->compute(*this);
   } catch (const std::exception& error) {
-    const auto in_place = [this](const Output& output) { return op_->parameters[output.parameter].direction == nnop::Direction::kInOut; };
     if (!lacks_primitive(error) || std::any_of(outputs_.begin(), outputs_.end(), in_place)) throw;
   }
   compute_wider(at::kFloat);
