@@ -43,9 +43,12 @@ OutOfMemoryError = torch._C._OutOfMemoryError if hasattr(torch._C, "_OutOfMemory
 # ---- torch._C._accelerator_*
 
 
-def _set_stream(stream):
-    _side_streams.setdefault((stream.stream_id, stream.device_index), stream)
-    _bindings().set_current_stream(stream.stream_id, stream.device_index)
+def _set_stream(id, index):
+    _side_streams.add((id, index))
+    _bindings().set_current_stream(id, index)
+    if (id, index) in _behind_backward:
+        _behind_backward.discard((id, index))
+        _behind_default(id, index)
 
 
 accelerator = types.SimpleNamespace(
@@ -54,7 +57,7 @@ accelerator = types.SimpleNamespace(
     _accelerator_exchangeDevice=lambda index: _bindings().exchange_device(index),
     _accelerator_maybeExchangeDevice=lambda index: _bindings().maybe_exchange_device(index),
     _accelerator_getStream=lambda index: _plain_stream(_bindings().current_stream(index), index),
-    _accelerator_setStream=_set_stream,
+    _accelerator_setStream=lambda stream: _set_stream(stream.stream_id, stream.device_index),
     _accelerator_emptyCache=lambda: _bindings().empty_cache(),
     _accelerator_getMemoryInfo=lambda index: _bindings().memory_info(index),
     _accelerator_getDeviceStats=lambda index: _bindings().device_stats(index),
@@ -125,12 +128,12 @@ class Stream(torch.Stream):
     def __enter__(self):
         device = _bindings().current_device()
         self._outer.append((device, _bindings().current_stream(self.device_index)))
-        _set_stream(self)
+        _set_stream(self.stream_id, self.device_index)
         return self
 
     def __exit__(self, *exception):
         device, stream_id = self._outer.pop()
-        _bindings().set_current_stream(stream_id, self.device_index)
+        _set_stream(stream_id, self.device_index)
         _bindings().set_device(device)
 
     def __eq__(self, other):
@@ -409,8 +412,10 @@ def _checkpoint_for_npu(assign):
         assign(checkpoint.DefaultDeviceType, "_default_device_type", "npu")
 
 
-#: Streams that were made current, by id and device.
-_side_streams = {}
+#: Streams that were made current: ids and devices.
+_side_streams = set()
+#: Those of other code that have yet to wait for a backward pass: they may be gone by now, so they do when they are made current again.
+_behind_backward = set()
 
 
 class _Engine:
@@ -424,19 +429,21 @@ class _Engine:
         return getattr(self._engine, name)
 
     def run_backward(self, *args, **kwargs):
-        pairs = [(default, stream) for default, stream in map(_with_default, list(_side_streams.values())) if default != stream]
-        for default, stream in pairs:
-            default.wait_stream(stream)
+        streams = [(id, index) for id, index in list(_side_streams) if id != _bindings().default_stream(index)]
+        for id, index in streams:
+            _bindings().wait_for_end(_bindings().default_stream(index), id, index)
         try:
             return self._engine.run_backward(*args, **kwargs)
         finally:
-            for default, stream in pairs:
-                Stream.wait_stream(stream, default)
+            for id, index in streams:
+                if _bindings().is_external_stream(id, index) and _bindings().current_stream(index) != id:
+                    _behind_backward.add((id, index))
+                else:
+                    _behind_default(id, index)
 
 
-def _with_default(stream):
-    index = stream.device_index
-    return Stream(stream_id=_bindings().default_stream(index), device_index=index, device_type=DEVICE_TYPE), stream
+def _behind_default(id, index):
+    _bindings().wait_for_end(id, _bindings().default_stream(index), index)
 
 
 def _backward_on_streams(assign):

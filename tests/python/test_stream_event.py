@@ -401,6 +401,32 @@ def test_memory_used_on_an_external_stream_that_is_gone():
     torch.npu.synchronize()
 
 
+def test_backward_on_external_streams_and_after_they_are_gone():
+    handle = ctypes.c_void_p()
+    assert cann().aclrtCreateStream(ctypes.byref(handle)) == 0
+    external = torch.npu.ExternalStream(handle.value, device="npu:0")
+    x = torch.ones(1 << 16, device="npu", requires_grad=True)
+    for backward_inside in (True, False):
+        external.wait_stream(torch.npu.current_stream())
+        with torch.npu.stream(external):
+            y = (x * 3).exp().sum()
+            if backward_inside:
+                y.backward()
+        if not backward_inside:
+            y.backward()
+        torch.npu.current_stream().wait_stream(external)
+        with torch.npu.stream(external):
+            external.synchronize()
+            assert torch.allclose(x.grad.cpu(), 3 * torch.full((1 << 16,), 3.0).exp(), rtol=1e-3)
+        x.grad = None
+    del y
+    torch.npu.synchronize()
+    assert cann().aclrtDestroyStream(handle) == 0
+    (x * x).sum().backward()
+    torch.npu.synchronize()
+    assert torch.equal(x.grad.cpu(), torch.full((1 << 16,), 2.0))
+
+
 def test_wait_stream_orders_streams():
     side = torch.npu.Stream(priority=-1)
     x = long_work()

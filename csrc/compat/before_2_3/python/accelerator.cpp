@@ -6,6 +6,7 @@
 #include "compat/autocast.h"
 #include "compat/python.h"
 #include "compat/storage.h"
+#include "device/event.h"
 #include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
@@ -105,6 +106,13 @@ void bind(pybind11::module_& m) {
           set_device(device);
           set_current_stream(stream_of(id, device));
         }));
+  // What `waiting` is given from now on waits for what `ended`, which may be gone, was given so far.
+  m.def("wait_for_end", without_gil([](int64_t waiting, int64_t ended, c10::DeviceIndex device) {
+          NPUEvent event;
+          event.record_end(stream_of(ended, device));
+          event.block(stream_of(waiting, device));
+        }));
+  m.def("is_external_stream", [](int64_t id, c10::DeviceIndex device) { return is_external(stream_of(id, device)); });
   m.def("current_device", without_gil([] { return static_cast<int>(peek_device()); }));
   m.def("set_device", without_gil(&set_device));
   m.def("exchange_device", without_gil([](c10::DeviceIndex device) { return static_cast<int>(exchange(device)); }));
