@@ -313,6 +313,18 @@ def render_row(row, torch):
     return "\n".join(code), headers, f'    {{"{row.op.name}", &{row.op.name}, {check_name}, {resized:#x}}},'
 
 
+def rows_of(torch):
+    """The rows by function, without those that need what torch lacks."""
+    def present(row):
+        try:
+            render_row(row, torch)
+        except Absent:
+            return False
+        return True
+
+    return {name: row for name, row in rows().items() if present(row)}
+
+
 def render_family(family, torch, absent):
     """A row that needs what torch lacks is left out: its function answers that it is not supported. ``absent`` takes the reason."""
     headers, code, table = set(), [], []

@@ -19,7 +19,23 @@ inline c10::optional<c10::Device> device_of_lists(const c10::IValue* arguments, 
 }
 #endif
 
+#if TORCH_NPU_TORCH_VERSION < 20200
+// The CPU's kernel reads the softmax's memory as if it were contiguous.
+inline void make_contiguous_for(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  if (op.schema().name() != "aten::_softmax_backward_data") return;
+  const std::vector<c10::Argument>& arguments = op.schema().arguments();
+  const size_t first = stack->size() - arguments.size();
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    c10::IValue& argument = (*stack)[first + i];
+    if (argument.isTensor() && arguments[i].alias_info() == nullptr) argument = argument.toTensor().contiguous();
+  }
+}
+#endif
+
 inline void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+#if TORCH_NPU_TORCH_VERSION < 20200
+  make_contiguous_for(op, stack);
+#endif
 #if TORCH_NPU_TORCH_VERSION < 20100
   for (const c10::Argument& output : op.schema().returns()) {
     TORCH_CHECK(output.alias_info() == nullptr || output.alias_info()->isWrite(), "The operator ", op.schema().operator_name(),

@@ -10,6 +10,8 @@ import struct
 import sys
 from pathlib import Path
 
+import torch
+import torchgen
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -70,7 +72,6 @@ class CaseError(Exception):
 
 
 def write_tensor(w, role, held, wanted=None, draw=None):
-    import torch
     from aclnn_client import TYPES as CODES
 
     def one(tensor, with_data=True):
@@ -88,7 +89,6 @@ def write_tensor(w, role, held, wanted=None, draw=None):
 
 
 def write_scalar(w, value):
-    import torch
     from aclnn_client import TYPES as CODES
     dtype = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
     number = torch.tensor([value.value if hasattr(value, "value") else value], dtype=getattr(value, "dtype", None) or dtype[type(getattr(value, "value", value))])
@@ -97,7 +97,6 @@ def write_scalar(w, value):
 
 
 def write_argument(w, parameter, value, wanted):
-    import torch
     from aclnn_client import TYPES as CODES
     from softcann_cases import OUT, Changed, Drawn, Space
 
@@ -167,6 +166,13 @@ def write_function(w, op, row, calls, exceptions):
             raise CaseError(f"{op.name}: more expectations than outputs")
 
 
+def of_this_torch(exceptions):
+    """The reasons by check, of the exceptions that this torch needs."""
+    installed = tuple(int(n) for n in torch.__version__.split(".")[:2])
+    by_check = {check: e if isinstance(e, dict) else {"reason": e, "since": 2.0} for check, e in exceptions.items()}
+    return {check: e["reason"] for check, e in by_check.items() if tuple(int(n) for n in str(e["since"]).split(".")) <= installed}
+
+
 def case_file(rows):
     from softcann_cases import CASES, DRAWS
     calls = {}
@@ -175,12 +181,12 @@ def case_file(rows):
     for name, arguments in DRAWS:
         calls.setdefault(name, []).append((arguments, (), None))
     exceptions = yaml.safe_load((HERE / "exceptions.yaml").read_text()) or {}
-    if unknown := sorted(set(exceptions) - set(rows)):
+    if unknown := sorted(set(exceptions) - set(gen_opapi.rows())):
         raise CaseError(f"exceptions.yaml names functions that softcann has no row for: {', '.join(unknown)}")
     w = Writer()
     w.pack("8sI", b"ACLNNABI", len(rows))
     for name, row in sorted(rows.items()):
-        write_function(w, row.op, row, calls.get(name, []), exceptions.get(name, {}))
+        write_function(w, row.op, row, calls.get(name, []), of_this_torch(exceptions.get(name, {})))
     return b"".join(w.parts)
 
 
@@ -189,7 +195,8 @@ def main():
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--invokers", type=Path, required=True)
     args = parser.parse_args()
-    rows = gen_opapi.rows()
+    native_functions = Path(torchgen.__file__).parent / "packaged/ATen/native/native_functions.yaml"
+    rows = gen_opapi.rows_of(gen_opapi.Torch(Path(torch.__file__).parent / "include", native_functions))
     write_if_changed(args.invokers, invokers([row.op for row in rows.values()]))
     args.cases.write_bytes(case_file(rows))
 

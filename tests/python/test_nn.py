@@ -448,6 +448,16 @@ def test_multilabel_margin_loss(reduction):
         compare(lambda x: F.multilabel_margin_loss(x, target[0].to(x.device), reduction=reduction), randn(4))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)  # CANN documents no float64: the CPU computes it
+@pytest.mark.parametrize("dim", [0, 1])
+def test_gradient_of_a_softmax_that_is_not_contiguous(dim, dtype):
+    result, gradient = randn(7, 10).softmax(dim).to(dtype).t()[::2], randn(7, 10, seed=2).to(dtype).t()[::2]
+    expected = result * (gradient - (gradient * result).sum(1 - dim, keepdim=True))
+    strided = [torch.empty(7, 10, dtype=dtype, device="npu").t()[::2].copy_(t) for t in (gradient, result)]
+    assert not any(t.is_contiguous() for t in strided)
+    close(torch._softmax_backward_data(*strided, 1 - dim, dtype), expected)
+
+
 def test_ctc_loss():
     logs = randn(7, 2, 5).log_softmax(-1)
     targets, lengths = torch.tensor([[1, 2, 3], [4, 4, 0]]), ((7, 6), (3, 2))

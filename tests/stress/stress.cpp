@@ -5,7 +5,6 @@
 // Every tensor holds one number, so that memory which was used again too early, or read too early, shows as a wrong value.
 // Meant to run under ThreadSanitizer and AddressSanitizer too: it is C++ because Python's lock would order the threads.
 #include <ATen/ATen.h>
-#include <ATen/Context.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/DeviceType.h>
 
@@ -20,7 +19,9 @@
 #include <thread>
 #include <vector>
 
+#include "compat/pinned.h"
 #include "device/event.h"
+#include "device/generator.h"
 #include "device/runtime.h"
 #include "device/stream.h"
 #include "memory/allocators.h"
@@ -45,7 +46,7 @@ struct Held {
 
 void check(const at::Tensor& on_cpu, float value, const char* where) {
   ++checked;
-  const auto* data = on_cpu.const_data_ptr<float>();
+  const auto* data = on_cpu.data_ptr<float>();
   for (int64_t i = 0; i < on_cpu.numel(); ++i) {
     if (data[i] == value) continue;
     ++wrong;
@@ -222,7 +223,7 @@ class Worker {
   // The pinned tensor dies before the copy has run.
   void pinned_to_device() {
     const float value = some_value();
-    at::Tensor host = at::empty({some_size()}, at::TensorOptions().pinned_memory(true).dtype(at::kFloat));
+    at::Tensor host = torch_compat::empty_pinned(some_size(), at::kFloat);
     host.fill_(value);
     hold(host.to(at::TensorOptions().device(npu(device_)), /*non_blocking=*/true), value);
   }
@@ -231,7 +232,7 @@ class Worker {
     const float value = some_value();
     const int64_t n = some_size();
     at::Tensor source = at::full({n}, value, at::TensorOptions().device(npu(device_)).dtype(at::kFloat));
-    at::Tensor host = at::empty({n}, at::TensorOptions().pinned_memory(true).dtype(at::kFloat));
+    at::Tensor host = torch_compat::empty_pinned(n, at::kFloat);
     host.copy_(source, /*non_blocking=*/true);
     source.reset();
     NPUEvent done;
@@ -324,7 +325,7 @@ class Worker {
   }
 
   void reseed() {
-    at::Generator generator = at::globalContext().defaultGenerator(npu(device_));
+    at::Generator generator = torch_npu::default_generator(device_);
     const std::lock_guard lock(generator.mutex());
     generator.set_current_seed(below(100));
   }

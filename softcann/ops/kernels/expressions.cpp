@@ -21,6 +21,8 @@
 
 #include <algorithm>
 
+#include "csrc/compat/reduced_types.h"
+
 namespace softcann::ops {
 namespace {
 
@@ -182,13 +184,18 @@ Padded even_padding(const at::Tensor& input, at::IntArrayRef padding) {
   return {at::constant_pad_nd(input, added), added, both};
 }
 
+at::Tensor as_convolved(const at::Tensor& t) {
+  return torch_compat::kConvolvesInBFloat16 && t.defined() && t.scalar_type() == at::kBFloat16 ? t.to(at::kFloat) : t;
+}
+
 }  // namespace
 
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, at::IntArrayRef stride,
                        at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding,
                        int64_t groups) {
   const Padded padded = even_padding(input, padding);
-  return at::convolution(padded.input, weight, bias, stride, padded.padding, dilation, transposed, output_padding, groups);
+  return at::convolution(as_convolved(padded.input), as_convolved(weight), as_convolved(bias), stride, padded.padding, dilation, transposed,
+                         output_padding, groups);
 }
 
 ThreeTensors convolution_backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& weight,
@@ -196,8 +203,8 @@ ThreeTensors convolution_backward(const at::Tensor& grad, const at::Tensor& inpu
                                   at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding, int64_t groups,
                                   c10::ArrayRef<bool> mask) {
   const Padded padded = even_padding(input, padding);
-  auto out = at::convolution_backward(grad, padded.input, weight, bias_sizes, stride, padded.padding, dilation, transposed,
-                                      output_padding, groups, mask3(mask));
+  auto out = at::convolution_backward(as_convolved(grad), as_convolved(padded.input), as_convolved(weight), bias_sizes, stride, padded.padding,
+                                      dilation, transposed, output_padding, groups, mask3(mask));
   if (!padded.added.empty() && std::get<0>(out).defined()) {
     std::vector<int64_t> removed = padded.added;
     for (int64_t& n : removed) n = -n;
