@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+import torch_npu  # noqa: F401  torch before 2.5 does not import it by itself
 
 
 def _autoload(code):
