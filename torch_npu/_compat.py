@@ -59,6 +59,10 @@ if RUNNING >= (2, 9):
     #: Further patches for _patches.py, each called with ``assign(owner, name, value)``.
     patches = []
 
+    def empty_pinned(shape, dtype):
+        """An uninitialized CPU tensor in pinned memory."""
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
     def is_autocast_enabled():
         return torch.is_autocast_enabled("npu")
 

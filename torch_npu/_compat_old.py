@@ -390,6 +390,26 @@ def _pin_for_npu(assign):
     assign(torch.Tensor, "pin_memory", pin_memory)
 
 
+def empty_pinned(shape, dtype):
+    return torch.empty(shape, dtype=dtype).pin_memory("npu")  # pin_memory=True asks CUDA
+
+
+def _tensor_types_by_name(assign):
+    """``tensor.type(torch.npu.FloatTensor)``, and its name: torch knows types of a fixed list of devices."""
+    type_of_torch = torch.Tensor.type
+
+    @functools.wraps(type_of_torch)
+    def type(self, dtype=None, non_blocking=False, **kwargs):
+        from torch_npu.npu.tensor_types import _TensorType
+
+        kind = getattr(torch.npu, dtype[len("torch.npu."):], None) if isinstance(dtype, str) and dtype.startswith("torch.npu.") else dtype
+        if isinstance(kind, _TensorType):
+            return self.to("npu" if self.device.type != "npu" else self.device, kind.dtype, non_blocking)
+        return type_of_torch(self) if dtype is None else type_of_torch(self, dtype, non_blocking, **kwargs)
+
+    assign(torch.Tensor, "type", type)
+
+
 def _load_into_pinned_memory(assign):
     """Before 2.7 a DataLoader with pin_memory pinned for CUDA unless it was told a device."""
     from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -450,7 +470,7 @@ def _backward_on_streams(assign):
     assign(torch.autograd.Variable, "_execution_engine", _Engine(torch.autograd.Variable._execution_engine))
 
 
-patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory, _checkpoint_for_npu]
+patches = [_out_of_memory_error, _pin_for_npu, _load_into_pinned_memory, _checkpoint_for_npu, _tensor_types_by_name]
 if not hasattr(torch._C, "_get_accelerator"):  # before 2.3, whose engine runs nodes on the streams of forward whatever the accelerator
     patches.append(_backward_on_streams)
 if not hasattr(torch.utils, "generate_methods_for_privateuse1_backend"):  # 2.0

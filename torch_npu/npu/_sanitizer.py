@@ -129,7 +129,7 @@ class Sanitizer(TorchDispatchMode):
             outputs = [(t, False) for t in self._on_npu(result) if t.untyped_storage().data_ptr() not in known]
         if inputs or outputs:
             self._launch(str(func), inputs, outputs)
-        to_host = inputs and any(t.device.type == "cpu" for t in pytree.tree_leaves((result, kwargs.get("out"), args[:1])) if isinstance(t, torch.Tensor))
+        to_host = inputs and any(t.device.type == "cpu" for t in pytree.tree_flatten((result, kwargs.get("out"), args[:1]))[0] if isinstance(t, torch.Tensor))
         if (to_host and not self._non_blocking(func, args, kwargs)) or name in ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero"):
             stream = torch.npu.current_stream()
             self._order.note("synchronize_stream", 0, stream.device_index, stream.stream_id)
@@ -137,7 +137,7 @@ class Sanitizer(TorchDispatchMode):
 
     @staticmethod
     def _on_npu(value):
-        return [t for t in pytree.tree_leaves(value) if isinstance(t, torch.Tensor) and t.device.type == "npu" and t.numel() != 0]
+        return [t for t in pytree.tree_flatten(value)[0] if isinstance(t, torch.Tensor) and t.device.type == "npu" and t.numel() != 0]
 
     @staticmethod
     def _non_blocking(func, args, kwargs):

@@ -6,6 +6,8 @@ import threading
 import torch
 from torch.utils import _pytree as pytree
 
+from torch_npu import _compat
+
 __all__ = ["save_async"]
 
 
@@ -14,7 +16,7 @@ def _to_host(thing, copied):
         return thing
     key = id(thing)
     if key not in copied:
-        host = torch.empty(thing.shape, dtype=thing.dtype, pin_memory=True)
+        host = _compat.empty_pinned(thing.shape, thing.dtype)
         host.copy_(thing.detach(), non_blocking=True)
         copied[key] = host.requires_grad_(thing.requires_grad) if thing.is_floating_point() or thing.is_complex() else host
     return copied[key]
