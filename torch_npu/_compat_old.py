@@ -405,7 +405,9 @@ def _tensor_types_by_name(assign):
         kind = getattr(torch.npu, dtype[len("torch.npu."):], None) if isinstance(dtype, str) and dtype.startswith("torch.npu.") else dtype
         if isinstance(kind, _TensorType):
             return self.to("npu" if self.device.type != "npu" else self.device, kind.dtype, non_blocking)
-        return type_of_torch(self) if dtype is None else type_of_torch(self, dtype, non_blocking, **kwargs)
+        if dtype is None:
+            return type_of_torch(self).replace("torch.privateuseone.", "torch.npu.")
+        return type_of_torch(self, dtype, non_blocking, **kwargs)
 
     assign(torch.Tensor, "type", type)
 
