@@ -1,4 +1,5 @@
-"""What tests need of torch: a row of needs_torch.csv names a test, or a file of tests, and the version that it runs with."""
+"""What tests need of torch: a row of needs_torch.csv names a test, or a file of tests, or how they begin (``*`` at the end), and the version
+that they run with."""
 
 import csv
 import pathlib
@@ -19,8 +20,10 @@ def _numbers(version):
 
 
 def _lacking(*names):
+    beginnings = [test for test in NEEDS_TORCH if test.endswith("*")]
     for name in names:
-        version, why = NEEDS_TORCH.get(name, ("0.0", ""))
+        row = name if name in NEEDS_TORCH else next((b for b in beginnings if name.startswith(b[:-1])), None)
+        version, why = NEEDS_TORCH.get(row, ("0.0", ""))
         if _numbers(torch.__version__) < _numbers(version):
             return f"needs torch {version}: {why}"
     return None
