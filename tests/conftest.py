@@ -14,15 +14,17 @@ NEEDS_TORCH = {
     for row in csv.DictReader((pathlib.Path(__file__).parent / "needs_torch.csv").read_text().splitlines())
 }
 
+#: How the tests of rows that end in ``*`` begin.
+BEGINNINGS = [test for test in NEEDS_TORCH if test.endswith("*")]
+
 
 def _numbers(version):
     return tuple(int(n) for n in version.split("+")[0].split(".")[:2])
 
 
 def _lacking(*names):
-    beginnings = [test for test in NEEDS_TORCH if test.endswith("*")]
     for name in names:
-        row = name if name in NEEDS_TORCH else next((b for b in beginnings if name.startswith(b[:-1])), None)
+        row = name if name in NEEDS_TORCH else next((b for b in BEGINNINGS if name.startswith(b[:-1])), None)
         version, why = NEEDS_TORCH.get(row, ("0.0", ""))
         if _numbers(torch.__version__) < _numbers(version):
             return f"needs torch {version}: {why}"

@@ -168,9 +168,8 @@ def write_function(w, op, row, calls, exceptions):
 
 def of_this_torch(exceptions):
     """The reasons by check, of the exceptions that this torch needs."""
-    installed = tuple(int(n) for n in torch.__version__.split(".")[:2])
-    by_check = {check: e if isinstance(e, dict) else {"reason": e, "since": 2.0} for check, e in exceptions.items()}
-    return {check: e["reason"] for check, e in by_check.items() if tuple(int(n) for n in str(e["since"]).split(".")) <= installed}
+    by_check = {check: e if isinstance(e, dict) else {"reason": e, "since": "2.0"} for check, e in exceptions.items()}
+    return {check: e["reason"] for check, e in by_check.items() if torch.__version__ >= e["since"]}
 
 
 def case_file(rows):
